@@ -1,0 +1,54 @@
+import type { Command } from './command.ts'
+
+/** Every command by its words. A command's code is loaded only when it is called, or its help is shown. */
+export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+  'topic create': async () => (await import('./topic-create.ts')).topicCreate,
+  'topic list': async () => (await import('./topic-list.ts')).topicList,
+  'topic describe': async () => (await import('./topic-describe.ts')).topicDescribe,
+  'topic alter': async () => (await import('./topic-alter.ts')).topicAlter,
+  'topic offsets': async () => (await import('./topic-offsets.ts')).topicOffsets,
+  'topic delete': async () => (await import('./topic-delete.ts')).topicDelete,
+  produce: async () => (await import('./produce.ts')).produce,
+  consume: async () => (await import('./consume.ts')).consume,
+  'consumer list': async () => (await import('./consumer-list.ts')).consumerList,
+  'consumer describe': async () => (await import('./consumer-describe.ts')).consumerDescribe,
+  'consumer lag': async () => (await import('./consumer-lag.ts')).consumerLag,
+  'consumer reset': async () => (await import('./consumer-reset.ts')).consumerReset,
+  'log dump': async () => (await import('./log-dump.ts')).logDump,
+  'log verify': async () => (await import('./log-verify.ts')).logVerify,
+  health: async () => (await import('./health.ts')).health,
+  version: async () => (await import('./version.ts')).version,
+  completion: async () => (await import('./completion.ts')).completion,
+  help: async () => (await import('./help.ts')).help,
+  complete: async () => (await import('./complete.ts')).complete,
+}
+
+/** What the groups of commands are about. */
+export const GROUPS: Readonly<Record<string, string>> = {
+  topic: 'create, look at, change and delete topics',
+  consumer: 'consumer groups: their committed offsets and their lag',
+  log: 'read the files of a stopped broker',
+}
+
+/** Other words for the same: kubectl's, rpk's and Kafka's users bring them. */
+export const ALIASES: Readonly<Record<string, string>> = {
+  group: 'consumer',
+  ls: 'list',
+  info: 'describe',
+  rm: 'delete',
+}
+
+/** Loads all commands whose words begin with `prefix`, in the order of the table. */
+export async function loadCommands(prefix: readonly string[] = []): Promise<Command[]> {
+  const loaders = Object.entries(COMMANDS).filter(([name]) => isPrefix(prefix, name.split(' ')))
+  return Promise.all(loaders.map(([, load]) => load()))
+}
+
+/** Whether there are commands whose words begin with these. */
+export function isCommandPrefix(words: readonly string[]): boolean {
+  return Object.keys(COMMANDS).some((name) => isPrefix(words, name.split(' ')))
+}
+
+function isPrefix(prefix: readonly string[], words: readonly string[]) {
+  return prefix.every((word, index) => word === words[index])
+}

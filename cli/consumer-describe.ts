@@ -1,0 +1,46 @@
+import type { Command } from './command.ts'
+import { lagHeading, LAG_COLUMNS, readLag, type LagRow } from './groups.ts'
+import { isoTime, localTime } from './moment.ts'
+import { printRows, type Column } from './output.ts'
+
+interface Options {
+  readonly members?: boolean
+}
+
+export const consumerDescribe: Command<Options> = {
+  name: 'consumer describe',
+  summary: 'show what a group has committed, where and when',
+  arguments: [{ name: 'GROUP', description: 'the group', completes: 'group' }],
+  options: [{ flags: '--members', description: 'only its members' }],
+  examples: [
+    { line: 'brokerctl consumer describe analytics', does: 'committed offset, lag and time for each partition' },
+  ],
+  exitCodes: [3],
+  async run(session, [group = ''], options) {
+    const connection = await session.connect()
+    const lag = await readLag(connection, group)
+    if (options.members === true) {
+      const members: readonly { readonly member: string }[] = []
+      return printRows(session, members, {
+        columns: [{ title: 'MEMBER', value: (row) => row.member }],
+        name: (row) => row.member,
+        whenEmpty: `Group "${group}" has no members`,
+      })
+    }
+    const columns: Column<LagRow>[] = [
+      ...LAG_COLUMNS,
+      { title: 'LOG-START', kind: 'count', isWide: true, value: (row) => row.logStartOffset },
+      {
+        title: 'COMMITTED-AT',
+        value: ({ committedAt }) =>
+          committedAt === null ? null : session.isTerminal ? localTime(committedAt).slice(0, 19) : isoTime(committedAt),
+      },
+    ]
+    await printRows(session, lag.partitions, {
+      columns,
+      name: () => group,
+      heading: lagHeading(session, lag),
+      document: lag,
+    })
+  },
+}

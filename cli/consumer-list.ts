@@ -1,0 +1,48 @@
+import { call } from '../client/operations.ts'
+import type { GroupOverview } from '../src/protocols/json/wire.ts'
+import type { Command } from './command.ts'
+import { printRows, type Column } from './output.ts'
+
+interface Options {
+  readonly state?: string
+  readonly topic?: string
+}
+
+const COLUMNS: readonly Column<GroupOverview>[] = [
+  { title: 'GROUP', value: (row) => row.group },
+  { title: 'STATE', value: (row) => row.state },
+  { title: 'MEMBERS', kind: 'count', value: (row) => row.members },
+  { title: 'TOPICS', value: (row) => row.topics.join(',') },
+  { title: 'PARTITIONS', kind: 'count', value: (row) => row.partitions },
+  { title: 'LAG', kind: 'count', value: (row) => row.lag },
+]
+
+export const consumerList: Command<Options> = {
+  name: 'consumer list',
+  summary: 'list the consumer groups',
+  options: [
+    { flags: '--state <STATE>', description: 'only groups in this state, as in empty' },
+    { flags: '--topic <TOPIC>', description: 'only groups that read this topic', completes: 'topic' },
+  ],
+  examples: [
+    { line: 'brokerctl consumer list', does: 'every group with its topics and its lag' },
+    { line: 'brokerctl consumer list --topic orders --output name', does: 'who reads orders' },
+  ],
+  async run(session, _words, options) {
+    const connection = await session.connect()
+    const { groups } = await call(connection, 'LIST_GROUPS', {})
+    const { topic, state } = options
+    const rows = groups
+      .filter((group) => topic === undefined || group.topics.includes(topic))
+      .filter((group) => state === undefined || group.state.toLowerCase() === state.toLowerCase())
+      .toSorted((a, b) => (a.group < b.group ? -1 : 1))
+    await printRows(session, rows, {
+      columns: COLUMNS,
+      name: (row) => row.group,
+      whenEmpty:
+        groups.length === 0
+          ? 'No consumer groups yet. One begins with:  brokerctl consume TOPIC --group NAME --from-beginning'
+          : `None of the ${groups.length} groups is like that`,
+    })
+  },
+}

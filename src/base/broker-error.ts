@@ -1,0 +1,56 @@
+/**
+ * Everything a client may ask for and not get, by Kafka's own names. Each door turns a name into its own code.
+ * `isRetriable`: whether the same request may succeed later without anything about it being changed.
+ */
+export const ERRORS = {
+  COORDINATOR_NOT_AVAILABLE: { isRetriable: true, sentence: 'The group coordinator is stopping' },
+  CORRUPT_MESSAGE: { isRetriable: true, sentence: 'The record batch does not match its checksum or is malformed' },
+  FENCED_INSTANCE_ID: { isRetriable: false, sentence: 'Another member has taken over the group instance id' },
+  FENCED_MEMBER_EPOCH: {
+    isRetriable: false,
+    sentence: 'The member has another epoch than the group gave it: it must join anew',
+  },
+  GROUP_ID_NOT_FOUND: { isRetriable: false, sentence: 'There is no such consumer group' },
+  GROUP_MAX_SIZE_REACHED: { isRetriable: false, sentence: 'The consumer group takes no more members' },
+  GROUP_SUBSCRIBED_TO_TOPIC: { isRetriable: false, sentence: 'Members of the group subscribe to the topic' },
+  ILLEGAL_GENERATION: { isRetriable: false, sentence: 'The generation is not the one of the group' },
+  INCONSISTENT_GROUP_PROTOCOL: { isRetriable: false, sentence: 'The member has no protocol in common with its group' },
+  INVALID_CONFIG: { isRetriable: false, sentence: 'A configuration key or value is not valid' },
+  INVALID_GROUP_ID: { isRetriable: false, sentence: 'The consumer group id is not valid' },
+  INVALID_PARTITIONS: { isRetriable: false, sentence: 'The number of partitions is not valid' },
+  INVALID_REGULAR_EXPRESSION: { isRetriable: false, sentence: 'The regular expression is not one that is taken' },
+  INVALID_REQUEST: { isRetriable: false, sentence: 'The request is malformed' },
+  INVALID_SESSION_TIMEOUT: { isRetriable: false, sentence: 'The session timeout is outside the range that is taken' },
+  INVALID_TOPIC_EXCEPTION: { isRetriable: false, sentence: 'The topic name is not valid' },
+  KAFKA_STORAGE_ERROR: { isRetriable: true, sentence: 'The disk refused: full, failed, or not permitted' },
+  MEMBER_ID_REQUIRED: { isRetriable: false, sentence: 'The member is to join again with the member id of this answer' },
+  MESSAGE_TOO_LARGE: { isRetriable: false, sentence: 'The record batch is larger than the topic takes' },
+  NON_EMPTY_GROUP: { isRetriable: false, sentence: 'The consumer group has members' },
+  OFFSET_METADATA_TOO_LARGE: { isRetriable: false, sentence: 'The text beside a committed offset is too long' },
+  OFFSET_OUT_OF_RANGE: { isRetriable: false, sentence: 'The offset is not in the log, or no longer' },
+  POLICY_VIOLATION: { isRetriable: false, sentence: "The broker's limits do not allow it" },
+  REBALANCE_IN_PROGRESS: { isRetriable: true, sentence: 'The group is rebalancing: the member is to join again' },
+  STALE_MEMBER_EPOCH: { isRetriable: false, sentence: 'The member epoch is not the current one' },
+  TOPIC_ALREADY_EXISTS: { isRetriable: false, sentence: 'There is a topic of that name with other settings' },
+  UNKNOWN_MEMBER_ID: { isRetriable: false, sentence: 'The group has no such member' },
+  UNKNOWN_SERVER_ERROR: { isRetriable: true, sentence: 'The broker made a mistake' },
+  UNKNOWN_TOPIC_OR_PARTITION: { isRetriable: true, sentence: 'There is no such topic or partition' },
+  UNRELEASED_INSTANCE_ID: { isRetriable: false, sentence: 'Another member has the group instance id and has not left' },
+  UNSTABLE_OFFSET_COMMIT: { isRetriable: true, sentence: 'A transaction that is under way will commit this offset' },
+  UNSUPPORTED_ASSIGNOR: { isRetriable: false, sentence: 'There is no such assignor' },
+} as const satisfies Record<string, { isRetriable: boolean; sentence: string }>
+
+export type BrokerErrorName = keyof typeof ERRORS
+
+/**
+ * A refusal. `message` names the action, quotes the value, then says after a colon what would have been right.
+ */
+export class BrokerError extends Error {
+  override readonly name = 'BrokerError'
+  readonly code: BrokerErrorName
+
+  constructor(code: BrokerErrorName, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.code = code
+  }
+}

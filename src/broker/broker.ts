@@ -1,0 +1,138 @@
+import { BrokerError } from '../base/broker-error.ts'
+import type { Clock } from '../base/clock.ts'
+import type { CommittedOffsets } from '../groups/committed-offsets.ts'
+import type { Acks, AppendWaiter, LogEngine, PartitionLog, ReadBatches } from '../log/log-engine.ts'
+import type { Metrics } from '../metrics/metrics.ts'
+import { KeylessPartitioner } from './partitioner.ts'
+import type { Topic, Topics } from './topics.ts'
+import { type RunningFetch, WaitingFetches } from './waiting-fetches.ts'
+
+/** The special offsets of a fetch. */
+export const LATEST_OFFSET = -1
+export const EARLIEST_OFFSET = -2
+
+/** What the broker says of itself. */
+export interface BrokerIdentity {
+  readonly version: string
+  readonly clusterId: string
+  readonly startedAtMs: number
+  readonly dataDirectory: string
+  /** As it is written in the configuration: `always`, `interval:10ms` or `os`. */
+  readonly flushPolicy: string
+}
+
+/** One partition to read. */
+export interface FetchRequest {
+  readonly topic: string
+  readonly partition: number
+  /** 0 or more, or one of the special offsets. */
+  readonly offset: number
+  readonly bytesMax: number
+  readonly bytesMin: number
+  readonly waitMs: number
+}
+
+/** What a fetch came to. */
+export interface FetchAnswer {
+  readonly log: PartitionLog
+  /** The offset to begin at; the first batch may begin before it. */
+  readonly fromOffset: number
+  /** Release them when they are encoded. */
+  readonly batches: ReadBatches
+}
+
+/** What the broker is made of. */
+export interface BrokerParts {
+  readonly clock: Clock
+  readonly engine: LogEngine
+  readonly topics: Topics
+  readonly committedOffsets: CommittedOffsets
+  readonly metrics: Metrics
+  readonly identity: BrokerIdentity
+}
+
+/**
+ * The broker as every door sees it. It speaks of topics, offsets and batches, and refuses by name; what a socket, a frame
+ * or an error number is, the doors know.
+ */
+export class Broker {
+  readonly clock: Clock
+  readonly topics: Topics
+  readonly committedOffsets: CommittedOffsets
+  readonly identity: BrokerIdentity
+  /** Where each door listens; filled in as they open. */
+  readonly addresses = new Map<string, string>()
+  readonly #engine: LogEngine
+  readonly #waiting: WaitingFetches
+  readonly #keyless = new KeylessPartitioner()
+
+  constructor(parts: BrokerParts) {
+    this.clock = parts.clock
+    this.topics = parts.topics
+    this.committedOffsets = parts.committedOffsets
+    this.identity = parts.identity
+    this.#engine = parts.engine
+    this.#waiting = new WaitingFetches(parts.clock, parts.metrics.fetchWaiting)
+    parts.engine.onHighWatermark = (log) => this.#waiting.wake(log)
+    parts.topics.onRetired = (logs, error) => {
+      for (const log of logs) {
+        this.#waiting.fail(log, error)
+        this.#keyless.forget(log.topic)
+      }
+    }
+  }
+
+  /**
+   * The log of a partition.
+   *
+   * @throws BrokerError UNKNOWN_TOPIC_OR_PARTITION
+   */
+  getLog(topicName: string, partition: number): PartitionLog {
+    const topic = this.topics.get(topicName)
+    const log = topic === undefined ? undefined : this.#engine.get(topic.name, partition)
+    if (topic !== undefined && log !== undefined) return log
+    throw topic === undefined ? this.topics.unknown(topicName) : unknownPartition(topic, partition)
+  }
+
+  /** The partition for the records without a key of one request: the next one at each call. */
+  choosePartition(topic: Topic): number {
+    return this.#keyless.next(topic.name, topic.partitionCount)
+  }
+
+  /**
+   * Appends one batch and returns its base offset; `waiter` is told later.
+   *
+   * @throws BrokerError MESSAGE_TOO_LARGE, KAFKA_STORAGE_ERROR
+   */
+  produce(log: PartitionLog, batch: Buffer, recordCount: number, acks: Acks, waiter?: AppendWaiter): number {
+    return log.append(batch, recordCount, acks, waiter)
+  }
+
+  /** Reads one partition, waiting for data if the request says so. `done` may be called at once. */
+  fetch(request: FetchRequest, done: (error: Error | undefined, answer: FetchAnswer) => void): RunningFetch {
+    const log = this.getLog(request.topic, request.partition)
+    const fromOffset = resolveOffset(log, request.offset)
+    const { bytesMax, bytesMin, waitMs } = request
+    return this.#waiting.start({ log, fromOffset, bytesMax, bytesMin, waitMs }, (error, batches) => {
+      done(error, { log, fromOffset, batches })
+    })
+  }
+
+  /** Answers all fetches that wait, so that connections can be closed. */
+  endWaits(): void {
+    this.#waiting.endAll()
+  }
+}
+
+function resolveOffset(log: PartitionLog, offset: number): number {
+  if (offset === LATEST_OFFSET) return log.highWatermark
+  if (offset === EARLIEST_OFFSET) return log.logStartOffset
+  return offset
+}
+
+function unknownPartition(topic: { name: string; partitionCount: number }, partition: number): BrokerError {
+  return new BrokerError(
+    'UNKNOWN_TOPIC_OR_PARTITION',
+    `Topic "${topic.name}" has no partition ${partition}: it has 0 to ${topic.partitionCount - 1}`,
+  )
+}

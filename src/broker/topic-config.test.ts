@@ -1,0 +1,129 @@
+import { expect, test } from 'vitest'
+
+import {
+  describeTopicConfig,
+  describeTopicSetting,
+  formatFlushPolicy,
+  NO_SETTINGS,
+  parseFlushPolicy,
+  parseTopicSetting,
+  parseTopicSettings,
+  toLogConfig,
+  TOPIC_CONFIG,
+} from './topic-config.ts'
+
+const stored: [name: string, text: string, value: string][] = [
+  ['retention.ms', '7d', '604800000'],
+  ['retention.ms', '1h30m', '5400000'],
+  ['retention.ms', '-1', '-1'],
+  ['retention.ms', '1000', '1000'],
+  ['retention.bytes', '1GB', '1073741824'],
+  ['retention.bytes', '-1', '-1'],
+  ['segment.bytes', '16 MB', '16777216'],
+  ['segment.ms', '1d', '86400000'],
+  ['max.message.bytes', '1MiB', '1048576'],
+  ['index.interval.bytes', '4096', '4096'],
+  ['flush.policy', 'always', 'always'],
+  ['flush.policy', 'os', 'os'],
+  ['flush.policy', 'interval:10', 'interval:10ms'],
+  ['flush.policy', 'interval:1000ms', 'interval:1s'],
+]
+
+test.each(stored)('%s = %j is stored as %j', (name, text, value) => {
+  expect(parseTopicSetting(name, text)).toBe(value)
+  expect(parseTopicSetting(name, value)).toBe(value)
+})
+
+const refused: [name: string, text: string, wanted: string][] = [
+  ['retention.ms', '7 days', 'a whole number of milliseconds, or numbers with w, d, h, m, s or ms, the larger first'],
+  ['retention.ms', '0', 'at least 1ms, or -1 for no limit'],
+  ['retention.ms', '-2', 'or -1 for no limit'],
+  ['retention.bytes', '1G', 'such as "512MB", at least 1B, or -1 for no limit'],
+  ['segment.bytes', '1023', 'at least 1KB, at most 2147483647B'],
+  ['segment.bytes', '2GB', 'at most 2147483647B'],
+  ['segment.ms', '-1', 'at least 1ms'],
+  ['max.message.bytes', '101MB', 'at least 1KB, at most 100MB'],
+  ['index.interval.bytes', '0', 'at least 1B'],
+  ['flush.policy', 'never', 'always, interval:<duration> from interval:1ms to interval:1h, or os'],
+  ['flush.policy', 'interval:0', 'always, interval:<duration>'],
+  ['flush.policy', 'interval:2h', 'always, interval:<duration>'],
+  ['flush.policy', 'interval:', 'always, interval:<duration>'],
+]
+
+test.each(refused)('%s = %j is refused', (name, text, wanted) => {
+  expect(() => parseTopicSetting(name, text)).toThrow(`Cannot set ${name} to ${JSON.stringify(text)}: it must be `)
+  expect(() => parseTopicSetting(name, text)).toThrow(wanted)
+})
+
+test('an unknown key is refused with the nearest one, or with all', () => {
+  const message = (name: string) => {
+    try {
+      return parseTopicSetting(name, '1')
+    } catch (error) {
+      return String(error)
+    }
+  }
+  expect(message('retention.sm')).toBe(
+    'BrokerError: There is no topic configuration "retention.sm", did you mean "retention.ms"?',
+  )
+  expect(message('compression.type')).toBe(
+    'BrokerError: There is no topic configuration "compression.type", there are retention.ms, retention.bytes, segment.bytes, segment.ms, max.message.bytes, index.interval.bytes, flush.policy',
+  )
+  expect(message('__proto__')).toContain('There is no topic configuration "__proto__"')
+  expect(() => parseTopicSettings(JSON.parse('{"__proto__":"1"}') as Record<string, string>)).toThrow('"__proto__"')
+})
+
+test('the topic’s settings come before the broker’s before the defaults', () => {
+  const settings = parseTopicSettings({ 'retention.ms': '1h', 'flush.policy': 'os' })
+  const brokerSettings = parseTopicSettings(
+    new Map([
+      ['flush.policy', 'interval:10ms'],
+      ['segment.bytes', '1MB'],
+    ]),
+  )
+  expect(toLogConfig(settings, brokerSettings)).toEqual({
+    retentionMs: 3_600_000,
+    retentionBytes: -1,
+    segmentBytes: 1_048_576,
+    segmentMs: 900_000,
+    batchBytesMax: 8_388_608,
+    indexIntervalBytes: 4096,
+    flushPolicy: { kind: 'os' },
+  })
+  expect(toLogConfig(NO_SETTINGS, brokerSettings).flushPolicy).toEqual({ kind: 'interval', intervalMs: 10 })
+  expect(Object.fromEntries(describeTopicConfig(settings, brokerSettings))).toEqual({
+    'retention.ms': { value: '3600000', source: 'topic' },
+    'retention.bytes': { value: '-1', source: 'default' },
+    'segment.bytes': { value: '1048576', source: 'broker' },
+    'segment.ms': { value: '900000', source: 'default' },
+    'max.message.bytes': { value: '8388608', source: 'default' },
+    'index.interval.bytes': { value: '4096', source: 'default' },
+    'flush.policy': { value: 'os', source: 'topic' },
+  })
+})
+
+test('every default is what its own key takes', () => {
+  for (const [name, { value }] of describeTopicConfig(NO_SETTINGS, NO_SETTINGS)) {
+    expect(parseTopicSetting(name, value)).toBe(value)
+  }
+  expect(Object.values(TOPIC_CONFIG).every(({ meaning, wanted }) => meaning.length > 0 && wanted.length > 0)).toBe(true)
+})
+
+test('a flush policy is written as it is read', () => {
+  for (const text of ['always', 'os', 'interval:10ms', 'interval:1m30s', 'interval:1h']) {
+    const policy = parseFlushPolicy(text)
+    expect(policy && formatFlushPolicy(policy)).toBe(text)
+  }
+})
+
+test('segments follow a small retention, unless they were set', () => {
+  const config = (settings: Record<string, string>) => toLogConfig(new Map(Object.entries(settings)), NO_SETTINGS)
+  expect(config({ 'retention.bytes': '1048576' }).segmentBytes).toBe(262_144)
+  expect(config({ 'retention.bytes': '1' }).segmentBytes).toBe(16_384)
+  expect(config({ 'retention.bytes': '1073741824' }).segmentBytes).toBe(64 << 20)
+  expect(config({ 'retention.ms': '60000' }).segmentMs).toBe(15_000)
+  expect(config({ 'retention.ms': '-1' }).segmentMs).toBe(604_800_000)
+  expect(config({ 'retention.bytes': '1048576', 'segment.bytes': '65536' }).segmentBytes).toBe(65_536)
+  const shown = describeTopicSetting('segment.bytes', new Map([['retention.bytes', '1048576']]), NO_SETTINGS)
+  expect(shown).toEqual({ value: '262144', source: 'default' })
+})

@@ -1,0 +1,168 @@
+import { expect, test } from 'vitest'
+import type { Address } from './config.ts'
+import { ConfigError, parseAddress, parseConfig, SETTINGS } from './config.ts'
+
+const DESCRIPTORS_MAX = 20_000
+
+function faultsOf(environment: Record<string, string>, descriptorsMax = DESCRIPTORS_MAX): readonly string[] {
+  try {
+    parseConfig(environment, descriptorsMax)
+    return []
+  } catch (error) {
+    expect(error).toBeInstanceOf(ConfigError)
+    return (error as ConfigError).faults
+  }
+}
+
+test('an empty environment gives the documented defaults', () => {
+  expect(parseConfig({}, DESCRIPTORS_MAX)).toEqual({
+    httpAddress: { host: undefined, port: 8080 },
+    tcpAddress: { host: undefined, port: 7070 },
+    dataDirectory: './data',
+    configDirectory: './configs',
+    logLevel: 'info',
+    flushPolicy: { kind: 'always' },
+    shutdownTimeoutMs: 10_000,
+    retentionCheckIntervalMs: 300_000,
+    connectionsMax: 10_000,
+    openFilesMax: 9744,
+    httpConnectionsMax: 64,
+  })
+})
+
+test('every variable is read', () => {
+  const config = parseConfig(
+    {
+      CAFELOG_HTTP_ADDR: '127.0.0.1:0',
+      CAFELOG_TCP_ADDR: '[::1]:7071',
+      CAFELOG_DATA_DIR: '/var/lib/cafelog',
+      CAFELOG_CONFIG_DIR: '/etc/cafelog',
+      CAFELOG_LOG_LEVEL: 'WARN',
+      CAFELOG_FLUSH_POLICY: 'interval:10ms',
+      CAFELOG_SHUTDOWN_TIMEOUT: '1m30s',
+      CAFELOG_RETENTION_CHECK_INTERVAL: '500',
+      CAFELOG_MAX_CONNECTIONS: '100',
+      CAFELOG_MAX_OPEN_FILES: '200',
+    },
+    DESCRIPTORS_MAX,
+  )
+  expect(config).toEqual({
+    httpAddress: { host: '127.0.0.1', port: 0 },
+    tcpAddress: { host: '::1', port: 7071 },
+    dataDirectory: '/var/lib/cafelog',
+    configDirectory: '/etc/cafelog',
+    logLevel: 'warn',
+    flushPolicy: { kind: 'interval', intervalMs: 10 },
+    shutdownTimeoutMs: 90_000,
+    retentionCheckIntervalMs: 500,
+    connectionsMax: 100,
+    openFilesMax: 200,
+    httpConnectionsMax: 64,
+  })
+  expect(Object.isFrozen(config)).toBe(true)
+})
+
+test('an empty variable counts as not there', () => {
+  expect(parseConfig({ CAFELOG_TCP_ADDR: '', CAFELOG_LOG_LEVEL: '  ' }, DESCRIPTORS_MAX)).toEqual(
+    parseConfig({}, DESCRIPTORS_MAX),
+  )
+})
+
+test('everything that is wrong is said at once, with variable, value and what would be right', () => {
+  expect(
+    faultsOf({
+      CAFELOG_TCP_ADDR: 'localhost',
+      CAFELOG_LOG_LEVEL: 'loud',
+      CAFELOG_SHUTDOWN_TIMEOUT: '10 parsecs',
+      CAFELOG_MAX_CONNECTIONS: '-3',
+      CAFELOG_FLUSH_POLICY: 'sometimes',
+    }),
+  ).toEqual([
+    'Cannot use CAFELOG_MAX_CONNECTIONS="-3": it must be a whole number from 1 to 1000000',
+    'Cannot use CAFELOG_TCP_ADDR="localhost": it must be "host:port", or ":port" for all interfaces; port 0 takes any free one',
+    'Cannot use CAFELOG_LOG_LEVEL="loud": it must be trace, debug, info, warn, error, fatal, silent',
+    'Cannot use CAFELOG_FLUSH_POLICY="sometimes": it must be always, interval:<duration> from interval:1ms to interval:1h, or os',
+    'Cannot use CAFELOG_SHUTDOWN_TIMEOUT="10 parsecs": it must be a duration from 100ms to 10m, such as 10s',
+  ])
+})
+
+test.each([
+  ['CAFELOG_SHUTDOWN_TIMEOUT', '99ms'],
+  ['CAFELOG_SHUTDOWN_TIMEOUT', '11m'],
+  ['CAFELOG_RETENTION_CHECK_INTERVAL', '0'],
+  ['CAFELOG_RETENTION_CHECK_INTERVAL', '25h'],
+  ['CAFELOG_MAX_CONNECTIONS', '1e3'],
+  ['CAFELOG_MAX_CONNECTIONS', '0'],
+  ['CAFELOG_MAX_OPEN_FILES', '15'],
+  ['CAFELOG_MAX_OPEN_FILES', '0x100'],
+])('%s=%s is out of range', (variable, text) => {
+  expect(faultsOf({ [variable]: text })).toEqual([
+    expect.stringContaining(`Cannot use ${variable}="${text}": it must be`),
+  ])
+})
+
+test('a variable that is nearly one of ours is refused, others of our prefix are not', () => {
+  expect(faultsOf({ CAFELOG_DATADIR: '/srv' })).toEqual([
+    'Cannot use CAFELOG_DATADIR="/srv": there is no such variable, did you mean CAFELOG_DATA_DIR?',
+  ])
+  const others = {
+    CAFELOG_BROKER: 'localhost:7070',
+    CAFELOG_TOKEN: 'x',
+    CAFELOG_PORT: 'tcp://10.0.0.1:7070',
+    CAFELOG_SERVICE_HOST: '10.0.0.1',
+    CAFELOG_SERVICE_PORT: '7070',
+    CAFELOG_PORT_7070_TCP: 'tcp://10.0.0.1:7070',
+    CAFELOG_PORT_7070_TCP_ADDR: '10.0.0.1',
+    CAFELOG_PORT_7070_TCP_PORT: '7070',
+    CAFELOG_PORT_7070_TCP_PROTO: 'tcp',
+  }
+  expect(faultsOf(others)).toEqual([])
+})
+
+test.each<[descriptorsMax: number, connectionsMax: number, openFilesMax: number]>([
+  [128, 32, 32],
+  [1024, 384, 384],
+  [4096, 1920, 1920],
+  [20_000, 10_000, 9744],
+  [1_048_576, 10_000, 20_000],
+])(
+  'with %i descriptors there is room for %i connections and %i files',
+  (descriptorsMax, connectionsMax, openFilesMax) => {
+    expect(parseConfig({}, descriptorsMax)).toMatchObject({ connectionsMax, openFilesMax })
+  },
+)
+
+test('fewer files are held open when more connections are wanted', () => {
+  expect(parseConfig({ CAFELOG_MAX_CONNECTIONS: '700' }, 1024)).toMatchObject({ connectionsMax: 700, openFilesMax: 68 })
+})
+
+test('more connections than the process may have files are refused', () => {
+  expect(faultsOf({ CAFELOG_MAX_CONNECTIONS: '2000' }, 1024)).toEqual([
+    'Cannot use CAFELOG_MAX_CONNECTIONS=2000 with CAFELOG_MAX_OPEN_FILES=16: together they must be at most 768, ' +
+      'as the process may open 1024 files (ulimit -n) and needs 256 for itself',
+  ])
+})
+
+test.each<[text: string, address: Address | undefined]>([
+  [':7070', { host: undefined, port: 7070 }],
+  ['localhost:0', { host: 'localhost', port: 0 }],
+  ['0.0.0.0:65535', { host: '0.0.0.0', port: 65_535 }],
+  ['[::]:80', { host: '::', port: 80 }],
+  ['[fe80::1%eth0]:80', { host: 'fe80::1%eth0', port: 80 }],
+  ['7070', undefined],
+  ['localhost', undefined],
+  ['localhost:', undefined],
+  ['localhost:65536', undefined],
+  ['localhost:-1', undefined],
+  ['::1:7070', undefined],
+  ['http://localhost:80', undefined],
+  ['a b:80', undefined],
+])('the address %j is read as %j', (text, address) => {
+  expect(parseAddress(text)).toEqual(address)
+})
+
+test('every default is in its own range, but for what depends on the machine', () => {
+  for (const [name, { parse, default: text }] of Object.entries(SETTINGS)) {
+    if (name !== 'openFilesMax') expect(parse(text), name).toBeDefined()
+  }
+})

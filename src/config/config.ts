@@ -1,0 +1,247 @@
+import { suggestNearest } from '../base/nearest.ts'
+import { parseDuration } from '../base/units.ts'
+import { parseFlushPolicy, TOPIC_CONFIG } from '../broker/topic-config.ts'
+import type { FlushPolicy } from '../log/log-engine.ts'
+
+/** Where to listen. No host means all interfaces, port 0 any free port. */
+export interface Address {
+  readonly host: string | undefined
+  readonly port: number
+}
+
+export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
+export type LogLevel = (typeof LOG_LEVELS)[number]
+
+/** All that the broker can be told from outside, but for topics. */
+export interface Config {
+  readonly httpAddress: Address
+  readonly tcpAddress: Address
+  /** As it was given; relative to the working directory. */
+  readonly dataDirectory: string
+  /** As it was given; relative to the working directory. */
+  readonly configDirectory: string
+  readonly logLevel: LogLevel
+  /** What topics get that say nothing about it. */
+  readonly flushPolicy: FlushPolicy
+  readonly shutdownTimeoutMs: number
+  readonly retentionCheckIntervalMs: number
+  /** Client connections at the same time, for each door. */
+  readonly connectionsMax: number
+  /** Segment and index files that the log holds open at the same time. */
+  readonly openFilesMax: number
+  /** HTTP connections at the same time. Not a setting: it follows from the process's limit of open files. */
+  readonly httpConnectionsMax: number
+}
+
+/** One setting: what the documentation says about it, and how its text is read. */
+export interface Setting<Value> {
+  readonly variable: string
+  /** As text, as it would be written into the environment. */
+  readonly default: string
+  /** What would be right; the second half of the error message. */
+  readonly range: string
+  readonly meaning: string
+  /** Undefined when the text is not in the range. */
+  readonly parse: (text: string) => Value | undefined
+}
+
+const PREFIX = 'CAFELOG_'
+/**
+ * The file descriptors that are neither for the doors of the log nor for segments: HTTP has a quarter of them, the others
+ * are for Node itself, the store, the listeners (some 26), clients that are told that there are too many, directories
+ * while they are synced, and a margin: a partition whose sync finds none is closed. Of a small limit it is half.
+ */
+const DESCRIPTORS_RESERVED = 256
+const CONNECTIONS_DEFAULT = 10_000
+/** Of a small limit, half goes to the log; of a large one, at least so many. */
+const OPEN_FILES_WANTED = 4096
+const OPEN_FILES_MAX = 20_000
+const OPEN_FILES_MIN = 16
+
+/** Every environment variable of the broker. docs/configuration.md is compared with this table. */
+export const SETTINGS: { readonly [Name in Exclude<keyof Config, 'httpConnectionsMax'>]: Setting<Config[Name]> } = {
+  httpAddress: {
+    variable: 'CAFELOG_HTTP_ADDR',
+    default: ':8080',
+    range: '"host:port", or ":port" for all interfaces; port 0 takes any free one',
+    meaning: 'HTTP: health and metrics',
+    parse: parseAddress,
+  },
+  tcpAddress: {
+    variable: 'CAFELOG_TCP_ADDR',
+    default: ':7070',
+    range: '"host:port", or ":port" for all interfaces; port 0 takes any free one',
+    meaning: 'TCP: the JSON protocol',
+    parse: parseAddress,
+  },
+  dataDirectory: {
+    variable: 'CAFELOG_DATA_DIR',
+    default: './data',
+    range: 'a directory; it is made when it is not there',
+    meaning: 'Where topics and offsets are kept; one broker at a time',
+    parse: (text) => text,
+  },
+  configDirectory: {
+    variable: 'CAFELOG_CONFIG_DIR',
+    default: './configs',
+    range: 'a directory',
+    meaning: 'Where topics.yml is',
+    parse: (text) => text,
+  },
+  logLevel: {
+    variable: 'CAFELOG_LOG_LEVEL',
+    default: 'info',
+    range: LOG_LEVELS.join(', '),
+    meaning: 'The least important lines that are logged',
+    parse: (text) => LOG_LEVELS.find((level) => level === text.toLowerCase()),
+  },
+  flushPolicy: {
+    variable: 'CAFELOG_FLUSH_POLICY',
+    default: 'always',
+    range: TOPIC_CONFIG.flushPolicy.wanted,
+    meaning: 'When records go to stable storage, for topics that do not say otherwise',
+    parse: parseFlushPolicy,
+  },
+  shutdownTimeoutMs: {
+    variable: 'CAFELOG_SHUTDOWN_TIMEOUT',
+    default: '10s',
+    range: 'a duration from 100ms to 10m, such as 10s',
+    meaning: 'How long requests in flight may take once the broker was told to stop',
+    parse: durationBetween(100, 600_000),
+  },
+  retentionCheckIntervalMs: {
+    variable: 'CAFELOG_RETENTION_CHECK_INTERVAL',
+    default: '5m',
+    range: 'a duration from 10ms to 1d, such as 5m',
+    meaning: 'How often segments are looked at for their age and the size of their partition',
+    parse: durationBetween(10, 86_400_000),
+  },
+  connectionsMax: {
+    variable: 'CAFELOG_MAX_CONNECTIONS',
+    default: String(CONNECTIONS_DEFAULT),
+    range: 'a whole number from 1 to 1000000',
+    meaning: 'Client connections at the same time; fewer by default when the limit of open files is low',
+    parse: wholeNumberBetween(1, 1_000_000),
+  },
+  openFilesMax: {
+    variable: 'CAFELOG_MAX_OPEN_FILES',
+    default: 'what the limit of open files leaves',
+    range: `a whole number from ${OPEN_FILES_MIN} to 1000000`,
+    meaning: 'Segment and index files that are held open at the same time',
+    parse: wholeNumberBetween(OPEN_FILES_MIN, 1_000_000),
+  },
+}
+
+/** The environment does not make a configuration. The message has a line for everything that is wrong with it. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError'
+  readonly faults: readonly string[]
+
+  constructor(faults: readonly string[]) {
+    super(faults.join('\n'))
+    this.faults = faults
+  }
+}
+
+/**
+ * Reads the configuration. A variable that is empty counts as not there. `descriptorsMax` is the process's limit of
+ * open files, which connections and segments have to share.
+ *
+ * @throws ConfigError with everything that is wrong at once
+ */
+export function parseConfig(environment: Readonly<Record<string, string | undefined>>, descriptorsMax: number): Config {
+  const faults = findMisspelt(environment)
+
+  function read<Value>(setting: Setting<Value>, fallback: Value): Value {
+    const text = environment[setting.variable]?.trim()
+    if (text === undefined || text === '') return fallback
+    const value = setting.parse(text)
+    if (value !== undefined) return value
+    faults.push(`Cannot use ${setting.variable}=${JSON.stringify(text)}: it must be ${setting.range}`)
+    return fallback
+  }
+  function readOrDefault<Value>(setting: Setting<Value>): Value {
+    const fallback = setting.parse(setting.default)
+    if (fallback === undefined) throw new TypeError(`the default of ${setting.variable} is not in its range`)
+    return read(setting, fallback)
+  }
+
+  const reserved = Math.min(DESCRIPTORS_RESERVED, Math.floor(descriptorsMax / 2))
+  const shared = descriptorsMax - reserved
+  const filesAtLeast = Math.min(OPEN_FILES_WANTED, Math.floor(shared / 2))
+  const connectionsMax = read(SETTINGS.connectionsMax, Math.min(CONNECTIONS_DEFAULT, shared - filesAtLeast))
+  const filesLeft = Math.max(OPEN_FILES_MIN, Math.min(OPEN_FILES_MAX, shared - connectionsMax))
+  const openFilesMax = read(SETTINGS.openFilesMax, filesLeft)
+  if (connectionsMax + openFilesMax > shared) {
+    faults.push(
+      `Cannot use ${SETTINGS.connectionsMax.variable}=${connectionsMax} with ${SETTINGS.openFilesMax.variable}=${openFilesMax}: ` +
+        `together they must be at most ${shared}, as the process may open ${descriptorsMax} files (ulimit -n) ` +
+        `and needs ${reserved} for itself`,
+    )
+  }
+
+  const config: Config = Object.freeze({
+    httpAddress: readOrDefault(SETTINGS.httpAddress),
+    tcpAddress: readOrDefault(SETTINGS.tcpAddress),
+    dataDirectory: readOrDefault(SETTINGS.dataDirectory),
+    configDirectory: readOrDefault(SETTINGS.configDirectory),
+    logLevel: readOrDefault(SETTINGS.logLevel),
+    flushPolicy: readOrDefault(SETTINGS.flushPolicy),
+    shutdownTimeoutMs: readOrDefault(SETTINGS.shutdownTimeoutMs),
+    retentionCheckIntervalMs: readOrDefault(SETTINGS.retentionCheckIntervalMs),
+    connectionsMax,
+    openFilesMax,
+    httpConnectionsMax: Math.floor(reserved / 4),
+  })
+  if (faults.length > 0) throw new ConfigError(faults)
+  return config
+}
+
+/** Host and port of `host:port`, `:port` or `[IPv6 address]:port`; undefined for anything else. */
+export function parseAddress(text: string): Address | undefined {
+  const match = /^(?:\[([0-9a-fA-F:.%a-z]+)\]|([^\s:[\]/]*)):(\d{1,5})$/.exec(text)
+  if (match === null) return undefined
+  const [, addressV6, name, portText] = match
+  const port = Number(portText)
+  if (port > 65_535) return undefined
+  const host = addressV6 ?? name
+  return Object.freeze({ host: host === '' ? undefined : host, port })
+}
+
+/** Writes an address as `parseAddress` reads it. */
+export function formatAddress({ host = '', port }: Address): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+}
+
+function durationBetween(leastMs: number, mostMs: number) {
+  return (text: string) => {
+    const ms = parseDuration(text)
+    return ms !== undefined && ms >= leastMs && ms <= mostMs ? ms : undefined
+  }
+}
+
+function wholeNumberBetween(least: number, most: number) {
+  return (text: string) => {
+    const value = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN
+    return value >= least && value <= most ? value : undefined
+  }
+}
+
+/**
+ * A variable that is nearly one of ours would be silently ignored, and the broker run with a default instead. Others of
+ * our prefix are left alone: brokerctl has some, and Kubernetes sets a dozen for a service that is called cafelog.
+ */
+function findMisspelt(environment: Readonly<Record<string, string | undefined>>): string[] {
+  const known = Object.values(SETTINGS).map((setting) => setting.variable.slice(PREFIX.length))
+  const faults: string[] = []
+  for (const [name, value] of Object.entries(environment)) {
+    const word = name.slice(PREFIX.length)
+    if (!name.startsWith(PREFIX) || known.includes(word)) continue
+    const meant = suggestNearest(word, known)
+    if (meant === undefined) continue
+    faults.push(
+      `Cannot use ${name}=${JSON.stringify(value)}: there is no such variable, did you mean ${PREFIX}${meant}?`,
+    )
+  }
+  return faults
+}

@@ -1,0 +1,112 @@
+import type { FileSystem } from './base/file-system.ts'
+import type { TopicName } from './base/topic-name.ts'
+import type { Topics } from './broker/topics.ts'
+import type { CommittedOffset, CommittedOffsets } from './groups/committed-offsets.ts'
+import type { SegmentPartitionLog } from './log/partition-log.ts'
+import type { SegmentLogEngine } from './log/segment-log-engine.ts'
+import type { Emit } from './metrics/instruments.ts'
+import type { Metrics } from './metrics/metrics.ts'
+
+/** What the live series are read from. */
+export interface LiveState {
+  readonly engine: SegmentLogEngine
+  readonly committedOffsets: CommittedOffsets
+  readonly topics: Topics
+  readonly fileSystem: FileSystem
+  readonly dataDirectory: string
+}
+
+/**
+ * Lets the metrics that describe topics, partitions, groups and the disk read them at each scrape. Nothing is counted
+ * twice and nothing is left behind: the series of a deleted topic or group go with it.
+ */
+export function collectFromState(metrics: Metrics, state: LiveState): void {
+  const { engine } = state
+
+  metrics.messages.collect = (emit) => {
+    for (const log of engine.partitions()) {
+      const partition = String(log.partition)
+      emit(log.appendedRecords, log.topic, partition, 'in')
+      emit(log.readRecords, log.topic, partition, 'out')
+    }
+  }
+  metrics.logStartOffset.collect = (emit) => {
+    for (const log of engine.partitions()) emit(log.logStartOffset, log.topic, String(log.partition))
+  }
+  metrics.logEndOffset.collect = (emit) => {
+    for (const log of engine.partitions()) emit(log.logEndOffset, log.topic, String(log.partition))
+  }
+
+  metrics.topics.collect = (emit) => emit(state.topics.list().length)
+  metrics.partitions.collect = (emit) => emitByTopic(engine, emit, () => 1)
+  metrics.logSizeBytes.collect = (emit) => emitByTopic(engine, emit, (log) => log.sizeBytes)
+  metrics.logSegments.collect = (emit) => emitByTopic(engine, emit, (log) => log.segmentCount)
+  metrics.retentionDeletedBytes.collect = (emit) => {
+    for (const reason of ['time', 'size', 'manual'] as const) {
+      const emitReason: Emit = (value, topic) => emit(value, topic, reason)
+      emitByTopic(engine, emitReason, (log) => log.deletedBytes[reason])
+    }
+  }
+  metrics.partitionsOffline.collect = (emit) => emit(countOffline(engine).offline)
+  metrics.corruptBatches.collect = (emit) => emit(engine.corruptBatches)
+
+  metrics.consumerCommittedOffset.collect = (emit) => {
+    for (const [group, { topic, partition, offset }] of listCommitted(state)) {
+      emit(offset, group, topic, String(partition))
+    }
+  }
+  metrics.consumerLag.collect = (emit) => {
+    for (const [group, { topic: name, partition, offset }] of listCommitted(state)) {
+      const topic = state.topics.get(name)
+      const log = topic === undefined ? undefined : engine.get(topic.name, partition)
+      if (log === undefined) continue
+      emit(Math.max(0, log.logEndOffset - Math.max(offset, log.logStartOffset)), group, name, String(partition))
+    }
+  }
+
+  metrics.diskFreeBytes.collect = (emit) => emitSpace(state, emit, 'freeBytes')
+  metrics.diskTotalBytes.collect = (emit) => emitSpace(state, emit, 'totalBytes')
+}
+
+/** How many partitions there are, and how many of them are closed for writes. */
+export function countOffline(engine: SegmentLogEngine): { all: number; offline: number } {
+  let all = 0
+  let offline = 0
+  for (const log of engine.partitions()) {
+    all++
+    if (log.failure !== undefined) offline++
+  }
+  return { all, offline }
+}
+
+/** Without the directory there is nothing to say about its disk, and all other metrics are needed the more. */
+function emitSpace({ fileSystem, dataDirectory }: LiveState, emit: Emit, of: 'freeBytes' | 'totalBytes'): void {
+  let space
+  try {
+    space = fileSystem.space(dataDirectory)
+  } catch {
+    return
+  }
+  emit(space[of])
+}
+
+function* listCommitted({ committedOffsets }: LiveState): Iterable<readonly [group: string, CommittedOffset]> {
+  for (const group of committedOffsets.groups()) {
+    for (const committed of committedOffsets.list(group) ?? []) yield [group, committed]
+  }
+}
+
+/** One sample for each topic: the sum over its partitions, which the engine hands out topic by topic. */
+function emitByTopic(engine: SegmentLogEngine, emit: Emit, valueOf: (log: SegmentPartitionLog) => number): void {
+  let topic: TopicName | undefined
+  let sum = 0
+  for (const log of engine.partitions()) {
+    if (topic !== undefined && log.topic !== topic) {
+      emit(sum, topic)
+      sum = 0
+    }
+    topic = log.topic
+    sum += valueOf(log)
+  }
+  if (topic !== undefined) emit(sum, topic)
+}

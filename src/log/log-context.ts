@@ -1,0 +1,31 @@
+import type { BufferPool } from '../base/buffer-pool.ts'
+import type { Clock } from '../base/clock.ts'
+import type { FileSystem } from '../base/file-system.ts'
+import type { Logger } from '../base/logger.ts'
+import type { OpenFiles } from './open-files.ts'
+import type { SegmentPartitionLog } from './partition-log.ts'
+import type { SyncTurns } from './sync-turns.ts'
+
+/** What all partition logs of an engine share. */
+export interface LogContext {
+  readonly fileSystem: FileSystem
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly files: OpenFiles
+  readonly buffers: BufferPool
+  readonly syncTurns: SyncTurns
+  readonly leaderEpoch: number
+  /** Whether the disk has no room; appends are refused until it has. */
+  readonly isDiskFull: boolean
+  /** Batches whose checksum or shape was wrong when they were read. */
+  corruptBatches: number
+  noteDiskFull(error: Error): void
+  /** Asks for `writePending` at the end of this turn. */
+  scheduleWrite(log: SegmentPartitionLog): void
+  highWatermarkMoved(log: SegmentPartitionLog): void
+  observeSync(seconds: number): void
+  /** A segment was begun: there may be something for retention to do. */
+  noteRolled(log: SegmentPartitionLog): void
+  /** Makes the log start durable, then removes what lies below it. */
+  saveLogStart(log: SegmentPartitionLog): Promise<void>
+}

@@ -1,0 +1,102 @@
+import type { TopicName } from '../base/topic-name.ts'
+
+/** When a written batch goes to stable storage. docs/durability.md says what each setting survives. */
+export type FlushPolicy =
+  { readonly kind: 'always' } | { readonly kind: 'interval'; readonly intervalMs: number } | { readonly kind: 'os' }
+
+/** The settings of a topic that its logs obey. Times are milliseconds, -1 is "no limit" where that is allowed. */
+export interface LogConfig {
+  readonly retentionMs: number
+  /** For each partition, as in Kafka. */
+  readonly retentionBytes: number
+  readonly segmentMs: number
+  readonly segmentBytes: number
+  readonly batchBytesMax: number
+  readonly indexIntervalBytes: number
+  readonly flushPolicy: FlushPolicy
+}
+
+/** What a producer waits for: nothing (`acks=0`), the page cache (`acks=1`), stable storage as the policy says (`acks=all`). */
+export type Acks = 0 | 1 | 'all'
+
+/** Told once about each appended batch that it waits for. */
+export interface AppendWaiter {
+  /**
+   * `error` is undefined when the batch is as safe as was asked for. With an error the batch is not in the log, unless
+   * its message says that the outcome is not known.
+   */
+  appended(error: Error | undefined): void
+}
+
+/** Whole record batches as they lie on disk; the first one contains the offset that was asked for. */
+export interface ReadBatches {
+  /** Empty when there is nothing to read yet. Valid until `release` is called. */
+  readonly bytes: Buffer
+  /** Gives the buffer back; call it exactly once, also when `bytes` is empty. */
+  release(): void
+}
+
+/** One partition's log, as everything above the log room sees it. */
+export interface PartitionLog {
+  readonly topic: TopicName
+  readonly partition: number
+  /** The offset of the oldest record that is kept. Never goes back. */
+  readonly logStartOffset: number
+  /** The offset that the next record will get. */
+  readonly logEndOffset: number
+  /** The offset up to which a consumer may read. */
+  readonly highWatermark: number
+  readonly leaderEpoch: number
+  readonly sizeBytes: number
+  readonly segmentCount: number
+  /** Why nothing can be written until the broker was started anew; undefined while all is well. */
+  readonly failure: Error | undefined
+
+  /**
+   * Takes one record batch of `recordCount` records, sets its base offset and leader epoch in place, and returns the
+   * base offset. The bytes must stay as they are until the current turn of the event loop ends; they are written then,
+   * together with all others of this partition. `waiter` is told later, never from within this call.
+   *
+   * @throws BrokerError MESSAGE_TOO_LARGE, KAFKA_STORAGE_ERROR
+   */
+  append(batch: Buffer, recordCount: number, acks: Acks, waiter: AppendWaiter | undefined): number
+
+  /**
+   * Reads whole batches from the one that contains `fromOffset` on, below the high watermark, at most `bytesMax` bytes,
+   * but at least one batch if there is any. Every batch's checksum has been compared. `done` is called at once for
+   * small reads and later for large ones.
+   *
+   * Errors: BrokerError OFFSET_OUT_OF_RANGE (outside log start to log end), CORRUPT_MESSAGE, KAFKA_STORAGE_ERROR.
+   */
+  read(fromOffset: number, bytesMax: number, done: (error: Error | undefined, batches: ReadBatches) => void): void
+
+  /**
+   * The first record, at or below the high watermark, whose timestamp is `timestamp` or later.
+   *
+   * @throws BrokerError CORRUPT_MESSAGE, KAFKA_STORAGE_ERROR
+   */
+  findOffsetByTime(timestamp: number): { offset: number; timestamp: number } | undefined
+
+  /** The record with the largest timestamp, the earliest of several. */
+  findOffsetOfMaxTimestamp(): { offset: number; timestamp: number } | undefined
+
+  /** Moves the log start to `offset` (at most the high watermark); resolves when that is durable. */
+  deleteRecordsBefore(offset: number): Promise<void>
+}
+
+/**
+ * The port to whatever keeps the records. Nothing above it knows that segments exist.
+ */
+export interface LogEngine {
+  /** Called whenever a partition's high watermark has moved. Set by the broker, once. */
+  onHighWatermark: (log: PartitionLog) => void
+  /** Opens partitions 0 to `partitionCount` - 1, making those that are not there; resolves when they are durable. */
+  openTopic(topic: TopicName, partitionCount: number, config: LogConfig): Promise<void>
+  /** Applies from the next append, roll or retention pass on. */
+  configureTopic(topic: TopicName, config: LogConfig): void
+  /** Removes all partitions of a topic with their records; waiters are told UNKNOWN_TOPIC_OR_PARTITION. */
+  deleteTopic(topic: TopicName): Promise<void>
+  get(topic: TopicName, partition: number): PartitionLog | undefined
+  /** Makes everything durable and leaves the mark of a clean stop. */
+  close(): Promise<void>
+}

@@ -1,0 +1,551 @@
+import { assert } from '../base/assert.ts'
+import { BrokerError } from '../base/broker-error.ts'
+import type { Timer } from '../base/clock.ts'
+import type { File } from '../base/file-system.ts'
+import type { TopicName } from '../base/topic-name.ts'
+import { getBatchBytes, getLastOffsetDelta, setBaseOffset, setLeaderEpoch } from '../record/record-batch.ts'
+import type { LogContext } from './log-context.ts'
+import type { Acks, AppendWaiter, LogConfig, PartitionLog, ReadBatches } from './log-engine.ts'
+import { type FoundRecord, LogReader, type ReadableLog } from './log-reader.ts'
+import type { OpenFile } from './open-files.ts'
+import type { EpochStart, PartitionFacts } from './partition-facts.ts'
+import { countExpired, isTooOld, type RetentionReason } from './retention.ts'
+import { Segment, type SegmentFacts } from './segment.ts'
+import { Waiters } from './waiters.ts'
+import { writeBatches } from './write-batches.ts'
+
+/** A relative offset in the index has four bytes. */
+const SEGMENT_OFFSETS_MAX = 0x7fffffff
+/** Errors that mean "no room", and go away by themselves: the partition stays open. */
+const FULL_CODES = new Set(['ENOSPC', 'EDQUOT', 'EFBIG'])
+/** Errors that mean "no descriptor just now". */
+const DESCRIPTOR_CODES = new Set(['EMFILE', 'ENFILE'])
+const SYNC_AGAIN_MS = 50
+
+/**
+ * The log of one partition in segment files.
+ *
+ * A batch passes three marks: appended (it has an offset and waits for the end of the turn), written (in the page
+ * cache), durable (synced). Under the flush policy `always` the high watermark is the durable mark, otherwise the
+ * written one. One sync is in flight at a time and covers everything written before it began: that is the group commit.
+ * After a failed write or sync nothing is written any more until a restart has recovered the log, because nobody knows
+ * which bytes the disk took.
+ */
+export class SegmentPartitionLog implements PartitionLog, ReadableLog {
+  readonly topic: TopicName
+  readonly partition: number
+  readonly directory: string
+  logStartOffset: number
+  highWatermark: number
+  failure: Error | undefined
+  /** Counters for the metrics, since the start. */
+  appendedRecords = 0
+  appendedBytes = 0
+  readonly deletedBytes: Record<RetentionReason, number> = { time: 0, size: 0, manual: 0 }
+
+  readonly #context: LogContext
+  readonly #segments: Segment[]
+  readonly #reader: LogReader
+  #config: LogConfig
+  #epochs: EpochStart[]
+  #nextOffset: number
+  #writtenOffset: number
+  #durableOffset: number
+  /** The log starts in the last two checkpoints that were made durable, the older first. */
+  #savedLogStarts: [number, number] = [0, 0]
+
+  #deleteReason: RetentionReason = 'manual'
+
+  #pending: Buffer[] = []
+  #pendingCounts: number[] = []
+  readonly #waitingForWrite = new Waiters()
+  readonly #waitingForSync = new Waiters()
+
+  #isSyncing = false
+  #syncTimer: Timer | undefined
+  /** Up to here the flush interval is over: segment by segment, without waiting again. */
+  #syncDueOffset = 0
+  #afterSync: (() => void)[] = []
+  #flushes: { resolve: () => void; reject: (error: Error) => void }[] = []
+
+  constructor(
+    context: LogContext,
+    place: { topic: TopicName; partition: number; directory: string },
+    config: LogConfig,
+    facts: PartitionFacts,
+  ) {
+    this.#context = context
+    this.topic = place.topic
+    this.partition = place.partition
+    this.directory = place.directory
+    this.#config = config
+    this.#segments = facts.segments.map((segment) => this.#watch(new Segment(place.directory, context.files, segment)))
+    this.#epochs = [...facts.epochs]
+    this.logStartOffset = facts.logStartOffset
+    this.#nextOffset = facts.durableOffset
+    this.#writtenOffset = facts.durableOffset
+    this.#durableOffset = facts.durableOffset
+    this.highWatermark = facts.durableOffset
+    this.#reader = new LogReader(context, this)
+    const last = this.#segments.at(-1)
+    assert(last === undefined || last.nextOffset === facts.durableOffset, 'a log opens where its last segment ends')
+    assert(this.logStartOffset <= this.#durableOffset, 'the log start is not behind the log end')
+  }
+
+  get logEndOffset(): number {
+    return this.#writtenOffset
+  }
+  get leaderEpoch(): number {
+    return this.#context.leaderEpoch
+  }
+  get sizeBytes(): number {
+    let sum = 0
+    for (const segment of this.#segments) sum += segment.sizeBytes
+    return sum
+  }
+  get segmentCount(): number {
+    return this.#segments.length
+  }
+  get segments(): readonly Segment[] {
+    return this.#segments
+  }
+  get readRecords(): number {
+    return this.#reader.readRecords
+  }
+  get readBytes(): number {
+    return this.#reader.readBytes
+  }
+  get config(): LogConfig {
+    return this.#config
+  }
+  /** Bytes that are written and not yet on stable storage. */
+  get unsyncedBytes(): number {
+    let sum = 0
+    for (let i = this.#segments.length - 1; i >= 0 && !this.#segments[i].isDurable; i--) {
+      sum += this.#segments[i].sizeBytes - this.#segments[i].syncedBytes
+    }
+    return sum
+  }
+
+  /** The state to keep in the checkpoint, up to the recovery point. */
+  facts(): PartitionFacts {
+    const segments: SegmentFacts[] = []
+    let durableBytes = 0
+    for (const segment of this.#segments) {
+      if (segment.baseOffset > this.#durableOffset || !segment.isNameSynced) break
+      const isLast = segment.nextOffset >= this.#durableOffset
+      durableBytes = segment.syncedBytes
+      segments.push(isLast ? this.#durableFacts(segment) : segment.facts)
+    }
+    return {
+      // The log start may be ahead of what is durable; a log that begins behind its end cannot be opened.
+      logStartOffset: Math.min(this.logStartOffset, this.#durableOffset),
+      durableOffset: this.#durableOffset,
+      durableBytes,
+      epochs: this.#epochs.filter(([, startOffset]) => startOffset <= this.#durableOffset),
+      segments,
+    }
+  }
+
+  #durableFacts(segment: Segment): SegmentFacts {
+    const { baseOffset, syncedBytes, syncedMaxTimestamp, firstAppendMs } = segment
+    const nextOffset = this.#durableOffset
+    return { baseOffset, nextOffset, sizeBytes: syncedBytes, maxTimestamp: syncedMaxTimestamp, firstAppendMs }
+  }
+
+  configure(config: LogConfig): void {
+    this.#config = config
+    this.#syncTimer?.cancel()
+    this.#syncTimer = undefined
+    if (this.failure !== undefined) return
+    if (config.flushPolicy.kind !== 'always' && this.#raiseHighWatermark(this.#writtenOffset)) {
+      this.#context.highWatermarkMoved(this)
+    }
+    // Those who were promised a sync get one, whatever the policy is now.
+    if (this.#waitingForSync.isEmpty) this.#syncSoon()
+    else this.#sync(true)
+  }
+
+  append(batch: Buffer, recordCount: number, acks: Acks, waiter: AppendWaiter | undefined): number {
+    if (this.failure !== undefined) throw this.failure
+    if (batch.length > this.#config.batchBytesMax) {
+      throw new BrokerError(
+        'MESSAGE_TOO_LARGE',
+        `Cannot append a batch of ${batch.length} bytes to topic "${this.topic}": at most ${this.#config.batchBytesMax} (max.message.bytes)`,
+      )
+    }
+    if (this.#context.isDiskFull) throw this.#refusal('the disk is full; it goes on by itself when there is room')
+    assert(getBatchBytes(batch, 0) === batch.length, 'an appended buffer is exactly one batch')
+    assert(
+      recordCount > 0 && getLastOffsetDelta(batch, 0) === recordCount - 1,
+      'a batch has as many offsets as records',
+    )
+
+    const baseOffset = this.#nextOffset
+    const epoch = this.#context.leaderEpoch
+    setBaseOffset(batch, 0, baseOffset)
+    setLeaderEpoch(batch, 0, epoch)
+    if (this.#epochs.length === 0 || this.#epochs[this.#epochs.length - 1][0] !== epoch) {
+      this.#epochs.push([epoch, baseOffset])
+    }
+    this.#nextOffset += recordCount
+    if (this.#pending.push(batch) === 1) this.#context.scheduleWrite(this)
+    this.#pendingCounts.push(recordCount)
+    if (waiter !== undefined) {
+      const isForSync = acks === 'all' && this.#config.flushPolicy.kind === 'always'
+      if (isForSync) this.#waitingForSync.push(this.#nextOffset, waiter)
+      else this.#waitingForWrite.push(this.#nextOffset, waiter)
+    }
+    return baseOffset
+  }
+
+  /** Writes what was appended in this turn, all of it or none that is not said to be refused. */
+  writePending(): void {
+    if (this.#pending.length === 0) return
+    const batches = this.#pending
+    const counts = this.#pendingCounts
+    this.#pending = []
+    this.#pendingCounts = []
+    const now = this.#context.clock.now()
+    let from = 0
+    try {
+      while (from < batches.length) {
+        const segment = this.#segmentFor(batches[from], now)
+        let to = from
+        let bytes = 0
+        do bytes += batches[to++].length
+        while (to < batches.length && segment.sizeBytes + bytes + batches[to].length <= this.#config.segmentBytes)
+        const group = to - from === batches.length ? batches : batches.slice(from, to)
+        const { count, error } = writeBatches(this.#fileToWrite(segment), group, bytes, segment.sizeBytes)
+        for (let i = from; i < from + count; i++) {
+          segment.noteAppended(batches[i], counts[i], now, this.#config.indexIntervalBytes)
+          this.appendedRecords += counts[i]
+          this.appendedBytes += batches[i].length
+        }
+        this.#writtenOffset = segment.nextOffset
+        if (error !== undefined) throw error
+        from = to
+      }
+    } catch (error) {
+      this.#refuseUnwritten(error as NodeJS.ErrnoException)
+    }
+    if (this.failure !== undefined) return
+    this.#afterWrite()
+  }
+
+  read(fromOffset: number, bytesMax: number, done: (error: Error | undefined, batches: ReadBatches) => void): void {
+    this.#reader.read(fromOffset, bytesMax, done)
+  }
+
+  findOffsetByTime(timestamp: number): FoundRecord | undefined {
+    return this.#reader.findOffsetByTime(timestamp)
+  }
+
+  findOffsetOfMaxTimestamp(): FoundRecord | undefined {
+    return this.#reader.findOffsetOfMaxTimestamp()
+  }
+
+  async deleteRecordsBefore(offset: number): Promise<void> {
+    if (offset < this.logStartOffset || offset > this.highWatermark) throw this.#reader.outOfRange(offset)
+    this.#moveLogStart(offset, 'manual')
+    // A log must not end before its start after a power cut: what lies between becomes durable first.
+    if (offset > this.#durableOffset) await this.flush()
+    await this.#context.saveLogStart(this)
+  }
+
+  /** Moves the log start by the topic's retention; true when it moved, or when there are segments to remove. */
+  applyRetention(now: number): boolean {
+    if (this.failure !== undefined) return false
+    const active = this.#segments.at(-1)
+    if (active === undefined) return false
+    const isQuiet = this.#pending.length === 0 && this.highWatermark === this.#nextOffset
+    if (isQuiet && isTooOld(active, this.#config.retentionMs, now)) {
+      try {
+        this.#roll()
+        this.#sync(true)
+      } catch (error) {
+        this.#context.logger.warn({ topic: this.topic, partition: this.partition, error }, 'cannot roll for retention')
+      }
+    }
+    const { count, reason } = countExpired(this.#segments, this.#config, now)
+    const target = this.#segments[count].baseOffset
+    if (target > this.logStartOffset && target <= this.highWatermark) this.#moveLogStart(target, reason)
+    return this.#doomed(this.logStartOffset).length > 0
+  }
+
+  /** A checkpoint is durable that has this log start. */
+  noteSaved(logStartOffset: number): void {
+    this.#savedLogStarts = [this.#savedLogStarts[1], logStartOffset]
+  }
+
+  /** Removes the segments below the log start that both files of the checkpoint have, oldest first. */
+  removeDoomed(): void {
+    if (this.failure !== undefined || this.#segments.at(-1)?.isNameSynced === false) return
+    const doomed = this.#doomed(this.#savedLogStarts[0])
+    if (doomed.length === 0) return
+    this.#segments.splice(0, doomed.length)
+    this.#reader.forget()
+    const { topic, partition, logStartOffset } = this
+    try {
+      for (const segment of doomed) {
+        segment.remove((path) => this.#context.fileSystem.remove(path))
+        this.deletedBytes[this.#deleteReason] += segment.sizeBytes
+      }
+    } catch (error) {
+      // What is left lies below the log start: nobody sees it, and the next start removes it.
+      this.#context.logger.warn({ topic, partition, error }, 'cannot remove an expired segment')
+    }
+    this.#context.fileSystem.syncDirectory(this.directory, () => {})
+    this.#context.logger.info({ topic, partition, segments: doomed.length, logStartOffset }, 'removed expired segments')
+  }
+
+  /** Makes everything durable, whatever the policy. Rejects with the failure of the log, if it has one. */
+  flush(): Promise<void> {
+    this.writePending()
+    this.#syncTimer?.cancel()
+    this.#syncTimer = undefined
+    if (this.failure !== undefined) return Promise.reject(this.failure)
+    if (this.#firstToSync(true) === undefined) return Promise.resolve()
+    return new Promise((resolve, reject) => {
+      this.#flushes.push({ resolve, reject })
+      this.#syncSoon()
+    })
+  }
+
+  /** Writes the index files, so that the next start need not rebuild them. */
+  writeIndexes(): void {
+    for (const segment of this.#segments) segment.writeIndex()
+  }
+
+  /** Takes the log out of service for good: the topic was deleted. Resolves when nothing of it is in flight. */
+  async retire(reason: BrokerError): Promise<void> {
+    this.#stop(reason, reason)
+    this.failure = reason
+    while (this.#isSyncing) await new Promise<void>((resolve) => this.#afterSync.push(resolve))
+    for (const segment of this.#segments) {
+      this.#context.files.close(segment.logPath)
+      this.#context.files.close(segment.indexPath)
+    }
+  }
+
+  /** Takes the log out of service until the next start; everything that waits is told so. */
+  failWith(error: Error): void {
+    this.#fail(error)
+  }
+
+  // ------------------------------------------------------------------------------------------------- writing
+
+  #segmentFor(batch: Buffer, now: number): Segment {
+    const active = this.#segments.at(-1)
+    if (active === undefined) return this.#roll()
+    if (active.sizeBytes === 0) return active
+    const isFull = active.sizeBytes + batch.length > this.#config.segmentBytes
+    const isOld = now - active.firstAppendMs >= this.#config.segmentMs
+    const isWide = this.#nextOffset - active.baseOffset > SEGMENT_OFFSETS_MAX
+    return isFull || isOld || isWide ? this.#roll() : active
+  }
+
+  #watch(segment: Segment): Segment {
+    segment.onSyncFailure = (error) => this.#fail(this.#refusal('a sync failed', error))
+    return segment
+  }
+
+  #roll(): Segment {
+    const segment = this.#watch(Segment.create(this.directory, this.#context.files, this.#writtenOffset))
+    this.#segments.at(-1)?.releaseIndex()
+    this.#segments.push(segment)
+    segment.writeIndex()
+    this.#context.noteRolled(this)
+    return segment
+  }
+
+  #fileToWrite(segment: Segment): File {
+    const file = segment.file()
+    // Opening it may have closed another one of this log, with a sync that failed.
+    if (this.failure !== undefined) throw this.failure
+    if (segment.isSizeChecked) return file
+    // A log that was cut or grown behind our back must not be written to: there would be a hole, or foreign bytes.
+    const size = file.size()
+    if (size !== segment.sizeBytes) {
+      throw new Error(`${segment.logPath} has ${size} bytes: it should have ${segment.sizeBytes}`)
+    }
+    segment.isSizeChecked = true
+    return file
+  }
+
+  #refuseUnwritten(error: NodeJS.ErrnoException): void {
+    const code = error.code ?? ''
+    const isFull = FULL_CODES.has(code)
+    if (!isFull && !DESCRIPTOR_CODES.has(code)) return this.#fail(this.#refusal('a write failed', error))
+    if (isFull) this.#context.noteDiskFull(error)
+    this.#nextOffset = this.#writtenOffset
+    while ((this.#epochs.at(-1)?.[1] ?? -1) >= this.#writtenOffset) this.#epochs.pop()
+    const refusal = this.#refusal(isFull ? 'the disk is full' : 'too many open files', error)
+    this.#waitingForWrite.failAfter(this.#writtenOffset, refusal)
+    this.#waitingForSync.failAfter(this.#writtenOffset, refusal)
+  }
+
+  #afterWrite(): void {
+    const hasRisen = this.#config.flushPolicy.kind !== 'always' && this.#raiseHighWatermark(this.#writtenOffset)
+    this.#waitingForWrite.release(this.#writtenOffset)
+    this.#syncSoon()
+    // Last: a thousand consumers may be waiting for this, and neither the producer nor the disk should wait for them.
+    if (hasRisen) this.#context.highWatermarkMoved(this)
+  }
+
+  /** True if it was lower before: whoever waits for it is then to be told. */
+  #raiseHighWatermark(offset: number): boolean {
+    if (offset <= this.highWatermark) return false
+    this.highWatermark = offset
+    return true
+  }
+
+  // ------------------------------------------------------------------------------------------------- syncing
+
+  /** Starts what the policy asks for: a sync now, one in a while, or one of the sealed segments only. */
+  #syncSoon(): void {
+    if (this.#isSyncing || this.failure !== undefined) return
+    const policy = this.#config.flushPolicy
+    const isDue = this.#durableOffset < this.#syncDueOffset || this.#flushes.length > 0
+    if (policy.kind === 'interval' && !isDue) {
+      if (this.#syncTimer !== undefined || this.#firstToSync(true) === undefined) return
+      this.#syncTimer = this.#context.clock.setTimer(policy.intervalMs, () => {
+        this.#syncTimer = undefined
+        this.#syncDueOffset = this.#writtenOffset
+        this.#sync(true)
+      })
+      return
+    }
+    this.#sync(policy.kind === 'always' || isDue)
+  }
+
+  #firstToSync(withActive: boolean): Segment | undefined {
+    let found: Segment | undefined
+    const last = this.#segments.length - 1
+    for (let i = last; i >= 0 && !this.#segments[i].isDurable; i--) {
+      if (i < last || withActive || !this.#segments[i].isNameSynced) found = this.#segments[i]
+    }
+    return found
+  }
+
+  #sync(withActive: boolean): void {
+    if (this.#isSyncing || this.failure !== undefined || this.#firstToSync(withActive) === undefined) return
+    this.#isSyncing = true
+    this.#context.syncTurns.take(() => this.#syncNow(withActive))
+  }
+
+  #syncNow(withActive: boolean): void {
+    // It may have waited for its turn, and more was written or all is over: what there is to sync shows now.
+    const segment = this.failure === undefined ? this.#firstToSync(withActive) : undefined
+    if (segment === undefined) return this.#syncOver()
+    const { sizeBytes, nextOffset, maxTimestamp } = segment
+    let open: OpenFile
+    try {
+      open = this.#context.files.pin(segment.logPath, segment)
+    } catch (error) {
+      this.#syncOver()
+      if (isWithoutDescriptor(error as Error)) return this.#syncLater(withActive)
+      return this.#fail(this.#refusal('a sync failed', error as Error))
+    }
+    const startedAt = this.#context.clock.monotonic()
+    const finish = (error: Error | null): void => {
+      this.#context.observeSync((this.#context.clock.monotonic() - startedAt) / 1000)
+      // After a failure the recovery point stays where it is: bytes and offset of it belong together.
+      if (error === null && this.failure === undefined) {
+        segment.syncedBytes = sizeBytes
+        segment.syncedMaxTimestamp = maxTimestamp
+        segment.isNameSynced = true
+        this.#durableOffset = nextOffset
+      }
+      this.#context.files.unpin(open)
+      this.#syncOver()
+      if (this.failure !== undefined) return
+      // Only opening the directory can end like that.
+      if (isWithoutDescriptor(error)) this.#syncLater(withActive)
+      else if (error !== null) this.#fail(this.#refusal('a sync failed', error))
+      else this.#durableUpTo(nextOffset)
+    }
+    open.file.sync((error) => {
+      if (error !== null || segment.isNameSynced) finish(error)
+      else this.#context.fileSystem.syncDirectory(this.directory, finish)
+    })
+  }
+
+  #syncOver(): void {
+    this.#isSyncing = false
+    this.#context.syncTurns.giveBack()
+    for (const resolve of this.#afterSync.splice(0)) resolve()
+  }
+
+  /** No descriptor is free just now: nothing has failed, it only takes longer. */
+  #syncLater(withActive: boolean): void {
+    this.#syncTimer ??= this.#context.clock.setTimer(SYNC_AGAIN_MS, () => {
+      this.#syncTimer = undefined
+      this.#sync(withActive)
+    })
+  }
+
+  #durableUpTo(offset: number): void {
+    this.#durableOffset = offset
+    const hasRisen = this.#config.flushPolicy.kind === 'always' && this.#raiseHighWatermark(offset)
+    this.#waitingForSync.release(offset)
+    if (this.failure === undefined && this.#flushes.length > 0 && this.#firstToSync(true) === undefined) {
+      for (const flush of this.#flushes.splice(0)) flush.resolve()
+    }
+    this.#syncSoon()
+    // Last, as in #afterWrite.
+    if (hasRisen) this.#context.highWatermarkMoved(this)
+  }
+
+  #fail(error: Error): void {
+    if (this.failure !== undefined) return
+    this.#context.logger.error(
+      { topic: this.topic, partition: this.partition, error },
+      'partition is closed for writes until the next start',
+    )
+    this.#stop(error, this.#refusal('whether the records are stored is not known until the next start', error))
+  }
+
+  /** Those whose records are not even written get `error`, the others `unknown`. */
+  #stop(error: Error, unknown: Error): void {
+    this.failure ??= error
+    this.#syncTimer?.cancel()
+    this.#pending = []
+    this.#pendingCounts = []
+    this.#nextOffset = this.#writtenOffset
+    this.#waitingForWrite.failAfter(this.#writtenOffset, error)
+    this.#waitingForSync.failAfter(this.#writtenOffset, error)
+    this.#waitingForWrite.failAfter(-1, unknown)
+    this.#waitingForSync.failAfter(-1, unknown)
+    for (const flush of this.#flushes.splice(0)) flush.reject(error)
+  }
+
+  #refusal(why: string, cause?: Error): BrokerError {
+    const detail = cause === undefined ? '' : ` (${cause.message})`
+    const message = `Cannot append to topic "${this.topic}", partition ${this.partition}: ${why}${detail}`
+    return new BrokerError('KAFKA_STORAGE_ERROR', message, cause === undefined ? undefined : { cause })
+  }
+
+  // ----------------------------------------------------------------------------------------------- retention
+
+  #moveLogStart(offset: number, reason: RetentionReason): void {
+    this.logStartOffset = offset
+    this.#deleteReason = reason
+    let first = 0
+    while (first + 1 < this.#epochs.length && this.#epochs[first + 1][1] <= offset) first++
+    if (first > 0) this.#epochs = this.#epochs.slice(first)
+  }
+
+  /** The segments that lie wholly below a log start; the last one never does. */
+  #doomed(logStartOffset: number): Segment[] {
+    const doomed: Segment[] = []
+    for (let i = 0; i < this.#segments.length - 1 && this.#segments[i].nextOffset <= logStartOffset; i++) {
+      doomed.push(this.#segments[i])
+    }
+    return doomed.every((segment) => segment.isDurable) ? doomed : []
+  }
+}
+
+function isWithoutDescriptor(error: NodeJS.ErrnoException | null): boolean {
+  return error !== null && DESCRIPTOR_CODES.has(error.code ?? '')
+}

@@ -1,0 +1,285 @@
+import { randomUUID } from 'node:crypto'
+import { join } from 'node:path'
+import type { Clock } from './base/clock.ts'
+import { systemClock } from './base/clock.ts'
+import { DirectoryInUseError, DirectoryLock } from './base/directory-lock.ts'
+import type { FileSystem } from './base/file-system.ts'
+import { nodeFileSystem } from './base/file-system.ts'
+import type { Logger } from './base/logger.ts'
+import { silentLogger } from './base/logger.ts'
+import { Broker } from './broker/broker.ts'
+import { formatFlushPolicy, NO_SETTINGS, TOPIC_CONFIG } from './broker/topic-config.ts'
+import type { TopicSettings } from './broker/topic-config.ts'
+import { Topics } from './broker/topics.ts'
+import type { Address, Config } from './config/config.ts'
+import { formatAddress, SETTINGS } from './config/config.ts'
+import { applyTopicsFile, readTopicsFile } from './config/topics-file.ts'
+import { CommittedOffsets } from './groups/committed-offsets.ts'
+import { HttpStart } from './http-start.ts'
+import { collectFromState } from './live-metrics.ts'
+import { SegmentLogEngine } from './log/segment-log-engine.ts'
+import { Metrics } from './metrics/metrics.ts'
+import { Listener } from './net/listener.ts'
+import { JsonDoor } from './protocols/json/door.ts'
+import { createHealth } from './readiness.ts'
+import type { BrokerState } from './readiness.ts'
+import { explainListening, StartError, toStorageStartError } from './start-error.ts'
+import { LmdbStore } from './store/lmdb-store.ts'
+import type { Store } from './store/store.ts'
+import { VERSION } from './version.ts'
+
+/** Of the time for stopping, what is kept for making everything durable after the last answer. */
+const CLOSING_SHARE = 0.25
+const CLOSING_MS_MAX = 2000
+/** Row of the store's table `meta`: the identity of this data directory, made at its first start. */
+const CLUSTER_ID_KEY = 'cluster-id'
+
+/** What a broker works with besides its configuration: by default the machine's own, and a log that says nothing. */
+export interface StartParts {
+  readonly clock?: Clock
+  readonly fileSystem?: FileSystem
+  readonly logger?: Logger
+}
+
+/** What the start found in the data directory. */
+export interface StartReport {
+  readonly isNewDirectory: boolean
+  readonly topicCount: number
+  readonly partitionCount: number
+  readonly recordCount: number
+  /** Whether the broker had been stopped in order; if not, the ends of its logs were read and checked. */
+  readonly wasClean: boolean
+  readonly openingMs: number
+  /** Of torn ends that were cut off. */
+  readonly truncatedBytes: number
+}
+
+/** A broker that serves. */
+export interface RunningBroker {
+  /** Where its doors are, with the ports that were found for port 0. */
+  readonly addresses: { readonly json: Address; readonly http: Address }
+  readonly report: StartReport
+  readonly metrics: Metrics
+  /** Whether it was told to close. */
+  readonly isStopping: boolean
+  /**
+   * Reads topics.yml again and does what it says; returns what was done, a sentence for each topic.
+   *
+   * @throws ConfigError with line and column of everything that is wrong; nothing was changed then
+   */
+  reloadTopics(): Promise<readonly string[]>
+  /**
+   * Stops in order: takes no new connections, answers what is in flight, makes everything durable, and lets go of the data
+   * directory. Called again, it waits for the same.
+   *
+   * @throws the first error of what could not be closed in order; the rest is closed all the same
+   */
+  close(): Promise<void>
+}
+
+/**
+ * Starts a broker in this process.
+ *
+ * @throws ConfigError for topics.yml; StartError when a port or the data directory is in use, or the disk fails
+ */
+export async function startBroker(config: Config, parts: StartParts = {}): Promise<RunningBroker> {
+  const { clock = systemClock, fileSystem = nodeFileSystem, logger = silentLogger } = parts
+  const { dataDirectory } = config
+  const metrics = new Metrics()
+  const state: BrokerState = { store: undefined, engine: undefined, isListening: false, isDraining: false }
+  const health = createHealth({ clock, fileSystem, metrics, config, state })
+  const opened = new Opened(logger)
+  try {
+    const lock = await lockDirectory(dataDirectory, fileSystem, clock)
+    opened.add('the lock of the data directory', () => lock.release())
+    const httpStart = new HttpStart({ clock, config, health, metrics })
+    opened.add('HTTP', () => httpStart.close())
+
+    const log = await openLog({ clock, fileSystem, logger, metrics, config, state, opened })
+    const broker = new Broker({ clock, metrics, ...log })
+    const door = new JsonDoor({ broker, clock, logger, metrics })
+    const listener = new Listener({ protocol: door, clock, logger, metrics, connectionsMax: config.connectionsMax })
+    opened.add('the JSON door', () => listener.drain(drainMsOf(config)))
+    const json = await explainListening(SETTINGS.tcpAddress, config.tcpAddress, () =>
+      listener.listen(config.tcpAddress),
+    )
+    broker.addresses.set('json', formatAddress(json))
+
+    const http = (await httpStart.finish(() => listener.connectionCount > 0)).address
+    broker.addresses.set('http', formatAddress(http))
+    state.isListening = true
+    if (!lock.isHeld()) throw lockLost(dataDirectory)
+
+    let closing: Promise<void> | undefined
+    return {
+      addresses: { json, http },
+      report: log.report,
+      metrics,
+      get isStopping() {
+        return state.isDraining
+      },
+      reloadTopics: inTurns(() => log.applyTopicsFile()),
+      close() {
+        state.isDraining = true
+        closing ??= opened.closeAll()
+        return closing
+      },
+    }
+  } catch (error) {
+    state.isDraining = true
+    await opened.closeAll().catch(() => {})
+    throw error
+  }
+}
+
+/** Everything that is open, to be closed in the opposite order. */
+class Opened {
+  readonly #logger: Logger
+  readonly #things: { readonly name: string; readonly close: () => Promise<void> }[] = []
+
+  constructor(logger: Logger) {
+    this.#logger = logger
+  }
+
+  add(name: string, close: () => Promise<void>): void {
+    this.#things.push({ name, close })
+  }
+
+  /** Closes everything, whatever fails, and throws the first failure. */
+  async closeAll(): Promise<void> {
+    const failures: unknown[] = []
+    for (const { name, close } of this.#things.splice(0).toReversed()) {
+      try {
+        await close()
+      } catch (error) {
+        this.#logger.error({ error }, `cannot close ${name} in order`)
+        failures.push(error)
+      }
+    }
+    if (failures.length > 0) throw failures[0]
+  }
+}
+
+async function lockDirectory(directory: string, fileSystem: FileSystem, clock: Clock): Promise<DirectoryLock> {
+  try {
+    fileSystem.makeDirectory(directory)
+    return await DirectoryLock.take(directory, clock)
+  } catch (error) {
+    if (!(error instanceof DirectoryInUseError)) throw toStorageStartError(directory, error)
+    const hints = [`Another directory:  ${SETTINGS.dataDirectory.variable}=./data-2`]
+    throw new StartError({ code: 'DATA_DIRECTORY_IN_USE', exitCode: 5, message: error.message, hints, cause: error })
+  }
+}
+
+/** Everything between the data directory and the broker. */
+async function openLog(parts: {
+  readonly clock: Clock
+  readonly fileSystem: FileSystem
+  readonly logger: Logger
+  readonly metrics: Metrics
+  readonly config: Config
+  readonly state: BrokerState
+  readonly opened: Opened
+}) {
+  const { clock, fileSystem, logger, metrics, config, state, opened } = parts
+  const { dataDirectory } = config
+  const topicsFile = join(config.configDirectory, 'topics.yml')
+  const startedAt = clock.monotonic()
+  try {
+    const storePath = join(dataDirectory, '@store')
+    const isNewDirectory = fileSystem.sizeOf(storePath) === undefined
+    const store = new LmdbStore({ path: storePath, fileSystem })
+    opened.add('the store', () => store.close())
+    const { fsyncDurationSeconds } = metrics
+    const engine = await SegmentLogEngine.open({
+      directory: dataDirectory,
+      fileSystem,
+      clock,
+      logger,
+      options: { openFilesMax: config.openFilesMax, retentionCheckMs: config.retentionCheckIntervalMs },
+      observeSync: (seconds) => fsyncDurationSeconds.observe(seconds),
+    })
+    opened.add('the log', () => closeLog(engine))
+    const committedOffsets = new CommittedOffsets(store, clock)
+    const brokerSettings = settingsOfBroker(config)
+    const topics = new Topics({ store, engine, committedOffsets, clock, brokerSettings })
+    await topics.load()
+    const openingMs = clock.monotonic() - startedAt
+    metrics.recoveryDurationSeconds.set(openingMs / 1000)
+    metrics.recoveryTruncatedBytes.set(engine.recovery.truncatedBytes)
+    collectFromState(metrics, { engine, committedOffsets, topics, fileSystem, dataDirectory })
+
+    const applyFile = async () => applyTopicsFile(topics, await readTopicsFile(topicsFile))
+    for (const sentence of await applyFile()) logger.info({ file: topicsFile }, sentence)
+    state.store = store
+    state.engine = engine
+    return {
+      engine,
+      topics,
+      committedOffsets,
+      identity: {
+        version: VERSION,
+        clusterId: await readClusterId(store),
+        startedAtMs: clock.now(),
+        dataDirectory,
+        flushPolicy: formatFlushPolicy(config.flushPolicy),
+      },
+      report: reportOf(engine, topics, isNewDirectory, openingMs),
+      applyTopicsFile: applyFile,
+    }
+  } catch (error) {
+    throw toStorageStartError(dataDirectory, error)
+  }
+}
+
+/** @throws the failure of a partition of which not everything is durable: then the stop was not one in order */
+async function closeLog(engine: SegmentLogEngine): Promise<void> {
+  await engine.close()
+  for (const { failure } of engine.partitions()) if (failure !== undefined) throw failure
+}
+
+/** What topics get that do not say otherwise. What is the default anyway is not said to come from the broker. */
+function settingsOfBroker({ flushPolicy }: Config): TopicSettings {
+  if (flushPolicy.kind === 'always') return NO_SETTINGS
+  return new Map([[TOPIC_CONFIG.flushPolicy.name, formatFlushPolicy(flushPolicy)]])
+}
+
+async function readClusterId(store: Store): Promise<string> {
+  const known = store.get('meta', CLUSTER_ID_KEY)
+  if (known !== undefined) return known.toString()
+  // As Kafka's look: the 16 bytes of a UUID in 22 characters.
+  const clusterId = Buffer.from(randomUUID().replaceAll('-', ''), 'hex').toString('base64url')
+  await store.commit([{ table: 'meta', key: CLUSTER_ID_KEY, value: Buffer.from(clusterId) }])
+  return clusterId
+}
+
+function reportOf(engine: SegmentLogEngine, topics: Topics, isNewDirectory: boolean, openingMs: number): StartReport {
+  let partitionCount = 0
+  let recordCount = 0
+  for (const log of engine.partitions()) {
+    partitionCount++
+    recordCount += log.logEndOffset - log.logStartOffset
+  }
+  const { wasClean, truncatedBytes } = engine.recovery
+  const topicCount = topics.list().length
+  return { isNewDirectory, topicCount, partitionCount, recordCount, wasClean, openingMs, truncatedBytes }
+}
+
+function lockLost(directory: string): StartError {
+  const message = `Cannot keep the data directory ${JSON.stringify(directory)}: its lock was removed during the start`
+  return new StartError({ code: 'DATA_DIRECTORY_LOCK_LOST', exitCode: 70, message })
+}
+
+function drainMsOf({ shutdownTimeoutMs }: Config): number {
+  return shutdownTimeoutMs - Math.min(CLOSING_MS_MAX, shutdownTimeoutMs * CLOSING_SHARE)
+}
+
+/** Calls begin once the one before is over. */
+function inTurns<Result>(work: () => Promise<Result>): () => Promise<Result> {
+  let last: Promise<unknown> = Promise.resolve()
+  return () => {
+    const next = last.then(work)
+    last = next.catch(() => {})
+    return next
+  }
+}

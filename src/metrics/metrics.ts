@@ -1,0 +1,193 @@
+import type { Instrument } from './instruments.ts'
+import { Counter, Family, Gauge, Histogram } from './instruments.ts'
+
+/** Every error code that a door of this version can put on the wire. */
+export const ERROR_TYPES = [
+  'UNKNOWN_TOPIC_OR_PARTITION',
+  'OFFSET_OUT_OF_RANGE',
+  'SCHEMA_VALIDATION_FAILED',
+  'INTERNAL_IO_ERROR',
+  'INVALID_REQUEST',
+  'GROUP_ID_NOT_FOUND',
+  'NON_EMPTY_GROUP',
+] as const
+
+/** The checks behind `/readyz`, and the values of `cafelog_ready`'s label. */
+export const READINESS_CHECKS = ['recovery', 'storage', 'disk', 'listeners', 'draining'] as const
+export type ReadinessCheck = (typeof READINESS_CHECKS)[number]
+
+const LATENCY_MS_BOUNDS = [0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000]
+const REQUEST_SECONDS_BOUNDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
+const FSYNC_SECONDS_BOUNDS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5]
+
+/**
+ * Every metric that CafeLog exports: its name, its help and its labels, in one place. docs/metrics.md is compared with
+ * this file.
+ *
+ * A field that is a `Family` has labels: ask it for a `child(...)` with the label values in the order given here, once,
+ * and keep it. Where the help says "live", the series are read from live state at each scrape through the family's
+ * `collect`, so that they go when the topic or group goes. All label values come from closed sets or are names of
+ * topics, partitions and groups; never a key, a client id or an address.
+ */
+export class Metrics {
+  readonly #families: Family[] = []
+
+  /** Live. topic, partition, direction `in` | `out` */
+  readonly messages = this.#counters(
+    'cafelog_messages_total',
+    'Records appended to a partition (in) and delivered from it (out)',
+    ['topic', 'partition', 'direction'],
+  )
+  /** protocol, endpoint, direction `in` | `out` */
+  readonly bytes = this.#counters(
+    'cafelog_bytes_total',
+    'Bytes received (in) and sent (out), by protocol and endpoint',
+    ['protocol', 'endpoint', 'direction'],
+  )
+  /** Live. group, topic, partition */
+  readonly consumerLag = this.#gauges(
+    'cafelog_consumer_lag',
+    'Records between what a consumer group has committed and the log end offset',
+    ['group', 'topic', 'partition'],
+  )
+  /** protocol */
+  readonly publishLatencyMs = this.#histograms(
+    'cafelog_publish_latency_ms',
+    'Milliseconds from receiving a produce request to acknowledging it',
+    ['protocol'],
+    LATENCY_MS_BOUNDS,
+  )
+  /** type: the error code exactly as on the wire */
+  readonly errors = this.#counters('cafelog_errors_total', 'Error answers, by error code', ['type'])
+
+  /** protocol, operation, result `ok` | `client_error` | `server_error` */
+  readonly requests = this.#counters('cafelog_requests_total', 'Requests answered', ['protocol', 'operation', 'result'])
+  /** protocol, operation */
+  readonly requestDurationSeconds = this.#histograms(
+    'cafelog_request_duration_seconds',
+    'Seconds from receiving a request to answering it; a fetch that waits for data counts its wait',
+    ['protocol', 'operation'],
+    REQUEST_SECONDS_BOUNDS,
+  )
+  /** protocol */
+  readonly tcpConnections = this.#gauges('cafelog_tcp_connections_current', 'Open client connections', ['protocol'])
+  /** protocol, result `accepted` | `rejected` */
+  readonly connections = this.#counters('cafelog_connections_total', 'Connections accepted or rejected since start', [
+    'protocol',
+    'result',
+  ])
+  readonly fetchWaiting = this.#gauge('cafelog_fetch_waiting', 'Fetch requests parked until data arrives')
+  readonly inflightBytes = this.#gauge('cafelog_inflight_bytes', 'Bytes of frames received and not yet complete')
+  /** reason `memory`: too much was waiting to be sent or received */
+  readonly throttled = this.#counters('cafelog_throttled_total', 'Times that a sender was slowed down or refused', [
+    'reason',
+  ])
+  /** Live. check */
+  readonly ready = this.#gauges('cafelog_ready', 'Whether a readiness check passes: 1 yes, 0 no', ['check'])
+  /** version, node */
+  readonly buildInfo = this.#gauges('cafelog_build_info', 'Always 1; the labels say what is running', [
+    'version',
+    'node',
+  ])
+
+  /** Live. */
+  readonly topics = this.#gauges('cafelog_topics', 'Topics', [])
+  /** Live. topic */
+  readonly partitions = this.#gauges('cafelog_partitions', 'Partitions of a topic', ['topic'])
+  /** Live. */
+  readonly partitionsOffline = this.#gauges(
+    'cafelog_partitions_offline',
+    'Partitions closed for writes by a failed write or sync until the broker is started anew',
+    [],
+  )
+  /** Live. topic, partition */
+  readonly logStartOffset = this.#gauges('cafelog_log_start_offset', 'Offset of the oldest record kept', [
+    'topic',
+    'partition',
+  ])
+  /** Live. topic, partition */
+  readonly logEndOffset = this.#gauges('cafelog_log_end_offset', 'Offset that the next record will get', [
+    'topic',
+    'partition',
+  ])
+  /** Live. topic */
+  readonly logSizeBytes = this.#gauges('cafelog_log_size_bytes', 'Bytes of all segments of a topic', ['topic'])
+  /** Live. topic */
+  readonly logSegments = this.#gauges('cafelog_log_segments', 'Segments of a topic', ['topic'])
+  readonly fsyncDurationSeconds = this.#histogram(
+    'cafelog_fsync_duration_seconds',
+    'Seconds that one sync of a segment file took',
+    FSYNC_SECONDS_BOUNDS,
+  )
+  /** Live. topic, reason `size` | `time` | `manual` */
+  readonly retentionDeletedBytes = this.#counters(
+    'cafelog_retention_deleted_bytes_total',
+    'Bytes of segments deleted, by what asked for it',
+    ['topic', 'reason'],
+  )
+  readonly recoveryDurationSeconds = this.#gauge(
+    'cafelog_recovery_duration_seconds',
+    'Seconds that opening and recovering the log took at the last start',
+  )
+  readonly recoveryTruncatedBytes = this.#gauge(
+    'cafelog_recovery_truncated_bytes',
+    'Bytes of torn tails cut off at the last start',
+  )
+  /** Live. */
+  readonly corruptBatches = this.#counters(
+    'cafelog_corrupt_batches_total',
+    'Record batches found not to match their checksum where they should have',
+    [],
+  )
+  /** Live. */
+  readonly diskFreeBytes = this.#gauges('cafelog_disk_free_bytes', 'Free bytes of the file system with the data', [])
+  /** Live. */
+  readonly diskTotalBytes = this.#gauges('cafelog_disk_total_bytes', 'Bytes of the file system with the data', [])
+  /** policy `always` | `interval` | `os` */
+  readonly flushPolicyInfo = this.#gauges(
+    'cafelog_flush_policy_info',
+    "Always 1; the broker's flush policy, which topics may override",
+    ['policy'],
+  )
+
+  /** Live. group, topic, partition */
+  readonly consumerCommittedOffset = this.#gauges(
+    'cafelog_consumer_committed_offset',
+    'Next offset that a consumer group wants',
+    ['group', 'topic', 'partition'],
+  )
+  /** result `ok` | `error` */
+  readonly offsetCommits = this.#counters('cafelog_offset_commits_total', 'Offset commits answered', ['result'])
+
+  constructor() {
+    // Series that are known from the start are there from the start, so that rates and alerts work on the first event.
+    for (const type of ERROR_TYPES) this.errors.child(type)
+    for (const result of ['ok', 'error']) this.offsetCommits.child(result)
+    this.throttled.child('memory')
+  }
+
+  /** In the order in which they are exported. */
+  get families(): readonly Family[] {
+    return this.#families
+  }
+
+  #gauge(name: string, help: string): Gauge {
+    return this.#gauges(name, help, []).child()
+  }
+  #histogram(name: string, help: string, bounds: readonly number[]): Histogram {
+    return this.#histograms(name, help, [], bounds).child()
+  }
+  #counters(name: string, help: string, labelNames: readonly string[]): Family<Counter> {
+    return this.#add(new Family({ name, help, type: 'counter', labelNames, make: () => new Counter() }))
+  }
+  #gauges(name: string, help: string, labelNames: readonly string[]): Family<Gauge> {
+    return this.#add(new Family({ name, help, type: 'gauge', labelNames, make: () => new Gauge() }))
+  }
+  #histograms(name: string, help: string, labelNames: readonly string[], bounds: readonly number[]): Family<Histogram> {
+    return this.#add(new Family({ name, help, type: 'histogram', labelNames, make: () => new Histogram(bounds) }))
+  }
+  #add<Child extends Instrument>(family: Family<Child>): Family<Child> {
+    this.#families.push(family)
+    return family
+  }
+}

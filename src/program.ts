@@ -1,0 +1,183 @@
+import { existsSync } from 'node:fs'
+import { isatty } from 'node:tty'
+import type { Logger as PinoLogger } from 'pino'
+import { formatBanner } from './banner.ts'
+import { systemClock } from './base/clock.ts'
+import type { Config } from './config/config.ts'
+import { ConfigError, formatAddress, parseConfig, SETTINGS } from './config/config.ts'
+import { readDescriptorsMax } from './config/descriptors.ts'
+import { createProcessLogger } from './logging.ts'
+import type { RunningBroker } from './main.ts'
+import { startBroker } from './main.ts'
+import { formatStartError, StartError } from './start-error.ts'
+import { VERSION } from './version.ts'
+
+/** How often a broker under npm looks whether npm is still there. */
+const PARENT_CHECK_MS = 250
+
+/**
+ * One Ctrl-C may arrive twice: from the terminal, and passed on by npm. What comes later is somebody who will not wait.
+ */
+const SAME_SIGNAL_MS = 500
+
+/** Runs the broker as this process, until a signal stops it. */
+export async function run(): Promise<void> {
+  await start(process.argv.slice(2)).catch(fail)
+}
+
+async function start([first]: readonly string[]): Promise<void> {
+  if (first === '--help' || first === '-h') return void process.stdout.write(formatHelp())
+  if (first === '--version' || first === '-v') return void process.stdout.write(`${VERSION}\n`)
+  if (first !== undefined) {
+    const hints = ['Settings are environment variables:  --help lists them']
+    throw new StartError({
+      code: 'USAGE',
+      exitCode: 2,
+      message: `Cannot use ${JSON.stringify(first)}: the broker takes no arguments`,
+      hints,
+    })
+  }
+  const config = parseConfig(process.env, readDescriptorsMax())
+  const logger = createProcessLogger(config.logLevel)
+  dieOfMistakes(logger)
+  const starting = startBroker(config, { logger })
+  const stop = createStop(starting, config, logger)
+  process.on('SIGINT', stop)
+  process.on('SIGTERM', stop)
+  if (isNpmStart()) stopWithParent(process.ppid, stop)
+  const broker = await starting
+  process.on('SIGHUP', (signal) => {
+    // It also comes when the terminal is closed.
+    if (process.stdout.isTTY && !isatty(1)) stop(signal)
+    else if (!broker.isStopping) void reloadTopics(broker, logger)
+  })
+  announce(broker, config, logger)
+}
+
+/** Says that the broker is ready: a banner for people, a line of log for everything else. */
+function announce(broker: RunningBroker, config: Config, logger: PinoLogger): void {
+  const readyMs = systemClock.monotonic()
+  const isForPeople = process.stdout.isTTY || isNpmStart()
+  if (isForPeople) {
+    const isColored = process.stdout.isTTY && process.env['NO_COLOR'] === undefined && process.env['TERM'] !== 'dumb'
+    const brokerctl = existsSync('brokerctl') ? './brokerctl' : 'npx brokerctl'
+    // Nobody may be reading; that is no reason to stop.
+    process.stdout.on('error', () => {})
+    process.stdout.write(formatBanner(broker, { config, readyMs, brokerctl, isColored }))
+  }
+  if (isForPeople && process.stderr.isTTY) return
+  const { json, http } = broker.addresses
+  logger.info(
+    {
+      event: 'ready',
+      version: VERSION,
+      pid: process.pid,
+      addresses: { json: formatAddress(json), http: formatAddress(http) },
+      ports: { json: json.port, http: http.port },
+      dataDirectory: config.dataDirectory,
+      flushPolicy: config.flushPolicy,
+      ...broker.report,
+      readyMs: Math.round(readyMs),
+    },
+    'the broker is ready',
+  )
+}
+
+/** What ends the process in order when it is called, and at once when it is called again some time later. */
+function createStop(starting: Promise<RunningBroker>, config: Config, logger: PinoLogger): (signal: string) => void {
+  let stoppingSince: number | undefined
+  async function stop(signal: string) {
+    const now = systemClock.monotonic()
+    if (stoppingSince !== undefined) {
+      if (now - stoppingSince < SAME_SIGNAL_MS) return
+      logger.warn({ event: 'stopped', signal }, 'told to stop twice: stopping at once')
+      process.exit(1)
+    }
+    stoppingSince = now
+    logger.info({ event: 'stopping', signal }, 'stopping')
+    systemClock.setTimer(config.shutdownTimeoutMs, () => {
+      logger.fatal({ event: 'stopped' }, `stopping took longer than ${SETTINGS.shutdownTimeoutMs.variable}: giving up`)
+      process.exit(1)
+    })
+    // If it does not even start, that is told elsewhere.
+    const broker = await starting.catch(() => undefined)
+    if (broker === undefined) return
+    try {
+      await broker.close()
+    } catch (error) {
+      logger.fatal({ event: 'stopped', error }, 'could not stop in order: the next start will recover the log')
+      process.exit(70)
+    }
+    logger.info({ event: 'stopped' }, 'stopped in order')
+    process.exit(0)
+  }
+  return (signal) => void stop(signal)
+}
+
+function isNpmStart(): boolean {
+  return process.env['npm_lifecycle_event'] === 'start'
+}
+
+/**
+ * npm runs us in a shell. A signal for npm goes to that shell and ends it, and many a shell does not pass it on: whoever
+ * has stopped `npm start` would leave a broker behind. Losing the parent is the sign.
+ */
+function stopWithParent(parent: number, stop: (signal: string) => void): void {
+  systemClock.setTimer(PARENT_CHECK_MS, () => {
+    if (process.ppid === parent) stopWithParent(parent, stop)
+    else stop('the end of npm')
+  })
+}
+
+async function reloadTopics(broker: RunningBroker, logger: PinoLogger): Promise<void> {
+  try {
+    const done = await broker.reloadTopics()
+    for (const sentence of done) logger.info({ event: 'topics-reloaded' }, sentence)
+    if (done.length === 0) logger.info({ event: 'topics-reloaded' }, 'topics.yml asks for nothing new')
+  } catch (error) {
+    const faults = error instanceof ConfigError ? error.faults : [String(error)]
+    for (const fault of faults) logger.error({ event: 'topics-refused' }, fault)
+  }
+}
+
+/** After a mistake of our own nothing can be relied on: end, and let the next start recover what is on the disk. */
+function dieOfMistakes(logger: PinoLogger): void {
+  const die = (error: unknown) => {
+    logger.fatal({ event: 'stopped', error }, 'the broker made a mistake')
+    process.exit(70)
+  }
+  process.on('uncaughtException', die)
+  process.on('unhandledRejection', die)
+}
+
+function formatHelp(): string {
+  const settings = Object.values(SETTINGS).map(
+    ({ variable, default: byDefault, range, meaning }) =>
+      `  ${variable}  (${byDefault})\n      ${meaning}\n      ${range}`,
+  )
+  return [
+    'Usage: cafelog [--help] [--version]',
+    '',
+    'Runs a CafeLog broker until it gets SIGINT or SIGTERM. SIGHUP makes it read topics.yml again.',
+    'Everything is set by environment variables:',
+    '',
+    ...settings,
+    '',
+  ].join('\n')
+}
+
+function fail(error: unknown): void {
+  if (error instanceof ConfigError) {
+    const [message, ...faults] = error.faults
+    process.stderr.write(
+      formatStartError(new StartError({ code: 'BAD_CONFIGURATION', exitCode: 2, message, hints: faults })),
+    )
+    process.exit(2)
+  }
+  if (error instanceof StartError) {
+    process.stderr.write(formatStartError(error))
+    process.exit(error.exitCode)
+  }
+  process.stderr.write(`✗ ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
+  process.exit(70)
+}

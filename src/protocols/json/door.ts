@@ -1,0 +1,51 @@
+import type { Clock } from '../../base/clock.ts'
+import type { Logger } from '../../base/logger.ts'
+import type { Broker } from '../../broker/broker.ts'
+import type { Metrics } from '../../metrics/metrics.ts'
+import type { Channel, Protocol, Session } from '../../net/protocol.ts'
+import { Meters, PROTOCOL_NAME } from './meters.ts'
+import { Fetcher } from './operations/fetch.ts'
+import { Producer } from './operations/produce.ts'
+import type { DoorParts } from './session.ts'
+import { JsonSession, RefusingSession } from './session.ts'
+import { TurnClock } from './turn-clock.ts'
+import { FRAME_HEADER_BYTES, FRAME_PAYLOAD_BYTES_MAX } from './wire.ts'
+
+/** The JSON door: frames of JSON to operations of the broker and back. docs/protocol-json.md is what it keeps to. */
+export class JsonDoor implements Protocol {
+  readonly name = PROTOCOL_NAME
+  readonly frameHeaderBytes = FRAME_HEADER_BYTES
+  readonly payloadBytesMax = FRAME_PAYLOAD_BYTES_MAX
+  readonly #parts: DoorParts
+  readonly #producer: Producer
+
+  constructor(options: {
+    readonly broker: Broker
+    readonly clock: Clock
+    readonly logger: Logger
+    readonly metrics: Metrics
+  }) {
+    const { broker, clock, logger, metrics } = options
+    const meters = new Meters(metrics)
+    this.#producer = new Producer(broker, meters)
+    this.#parts = {
+      context: { broker, logger },
+      clock: new TurnClock(clock),
+      meters,
+      producer: this.#producer,
+      fetcher: new Fetcher(broker),
+    }
+  }
+
+  getPayloadBytes(buffer: Buffer, at: number): number {
+    return buffer.readUInt32BE(at + 1)
+  }
+
+  turnBegan(): void {
+    this.#producer.turnBegan()
+  }
+
+  open(channel: Channel, refusal: string | undefined): Session {
+    return refusal === undefined ? new JsonSession(this.#parts, channel) : new RefusingSession(channel, refusal)
+  }
+}

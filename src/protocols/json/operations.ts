@@ -1,0 +1,46 @@
+import type { RequestClass } from './answer-queue.ts'
+import type { OperationContext } from './context.ts'
+import type { Fields } from './fields.ts'
+import { alterTopic } from './operations/alter-topic.ts'
+import { brokerInfo } from './operations/broker-info.ts'
+import { commit } from './operations/commit.ts'
+import { createTopic } from './operations/create-topic.ts'
+import { deleteOffsets } from './operations/delete-offsets.ts'
+import { deleteRecords } from './operations/delete-records.ts'
+import { deleteTopic } from './operations/delete-topic.ts'
+import { fetchOffsets } from './operations/fetch-offsets.ts'
+import { heartbeat } from './operations/heartbeat.ts'
+import { listGroups } from './operations/list-groups.ts'
+import { listOffsets } from './operations/list-offsets.ts'
+import { metadata } from './operations/metadata.ts'
+import type { OperationName } from './wire.ts'
+import { FRAME_TYPES } from './wire.ts'
+
+interface Entry {
+  readonly name: OperationName
+  readonly requestClass: RequestClass
+  readonly operation: (context: OperationContext, fields: Fields) => object | Promise<object>
+}
+
+const TABLE = {
+  CREATE_TOPIC: { requestClass: 'other', operation: createTopic },
+  COMMIT: { requestClass: 'write', operation: commit },
+  HEARTBEAT: { requestClass: 'write', operation: heartbeat },
+  METADATA: { requestClass: 'other', operation: metadata },
+  LIST_OFFSETS: { requestClass: 'other', operation: listOffsets },
+  FETCH_OFFSETS: { requestClass: 'other', operation: fetchOffsets },
+  DELETE_TOPIC: { requestClass: 'other', operation: deleteTopic },
+  ALTER_TOPIC: { requestClass: 'other', operation: alterTopic },
+  LIST_GROUPS: { requestClass: 'other', operation: listGroups },
+  DELETE_OFFSETS: { requestClass: 'other', operation: deleteOffsets },
+  DELETE_RECORDS: { requestClass: 'other', operation: deleteRecords },
+  BROKER_INFO: { requestClass: 'other', operation: brokerInfo },
+} as const satisfies Record<Exclude<OperationName, 'PRODUCE' | 'FETCH'>, Omit<Entry, 'name'>>
+
+/** Every operation by its frame type, but for PRODUCE and FETCH, which work on bytes and not on fields. */
+export const OPERATIONS: ReadonlyMap<number, Entry> = new Map(
+  Object.entries(TABLE).map(([name, entry]) => {
+    const operationName = name as keyof typeof TABLE
+    return [FRAME_TYPES[operationName], { name: operationName, ...entry }]
+  }),
+)

@@ -1,0 +1,160 @@
+import type { Broker, FetchAnswer } from '../../../broker/broker.ts'
+import { EARLIEST_OFFSET } from '../../../broker/broker.ts'
+import type { RunningFetch } from '../../../broker/waiting-fetches.ts'
+import type { PartitionLog } from '../../../log/log-engine.ts'
+import type { AnswerQueue } from '../answer-queue.ts'
+import { Exchange } from '../answer-queue.ts'
+import { Fields, PARTITION_RANGE } from '../fields.ts'
+import { FETCH_BYTES_DEFAULT, FETCH_BYTES_MAX, FETCH_PAYLOAD_BYTES_MAX, FETCH_WAIT_MS_MAX } from '../limits.ts'
+import type { OperationMeter } from '../meters.ts'
+import { parsePayload } from '../payload.ts'
+import { RecordEncoder } from '../record-encoder.ts'
+import { FRAME_TYPES } from '../wire.ts'
+
+/** Bytes of JSON for one of a record batch, as a round figure: base64 alone makes 1.33 of it. */
+const OUTPUT_PER_BYTE = 1.5
+const ANY_COUNT = { min: 0, max: Number.MAX_SAFE_INTEGER }
+
+/** Takes FETCH requests: reads, waits for data if there is none, and packs record batches into JSON. */
+export class Fetcher {
+  readonly #broker: Broker
+  readonly #encoder = new RecordEncoder()
+
+  constructor(broker: Broker) {
+    this.#broker = broker
+  }
+
+  /** Takes the request, to be answered through `queue`. False when so many answers wait that it must wait too. */
+  take(queue: AnswerQueue, meter: OperationMeter, payload: Buffer): boolean {
+    let request: FetchFields
+    let log: PartitionLog
+    try {
+      request = parseRequest(payload)
+      log = this.#broker.getLog(request.topic, request.partition)
+    } catch (error) {
+      new Exchange(queue, FRAME_TYPES.FETCH, 'read', meter).fail(error)
+      return true
+    }
+    const outputBytes = estimateOutput(log, request)
+    const grantedBytes = outputBytes === 0 ? 0 : queue.channel.grantOutput(outputBytes)
+    if (grantedBytes === 0 && outputBytes > 0) return false
+    const exchange = new FetchExchange(queue, meter, this.#encoder, log, grantedBytes)
+    try {
+      exchange.start(this.#broker, grantedBytes < outputBytes ? cutTo(request, grantedBytes) : request)
+    } catch (error) {
+      exchange.fail(error)
+    }
+    return true
+  }
+}
+
+interface FetchFields {
+  readonly topic: string
+  readonly partition: number
+  readonly offset: number
+  readonly bytesMax: number
+  readonly bytesMin: number
+  readonly waitMs: number
+}
+
+function parseRequest(payload: Buffer): FetchFields {
+  const fields = new Fields('FETCH', parsePayload('FETCH', payload))
+  const topic = fields.text('topic')
+  const partition = fields.integer('partition', PARTITION_RANGE)
+  const offset = fields.integer('offset', { min: EARLIEST_OFFSET, max: Number.MAX_SAFE_INTEGER })
+  // Clients whose language fills in zero for what was not said mean the default.
+  const maxBytes = fields.optionalInteger('maxBytes', ANY_COUNT) ?? 0
+  const bytesMax = Math.min(maxBytes === 0 ? FETCH_BYTES_DEFAULT : maxBytes, FETCH_BYTES_MAX)
+  const waitMs = Math.min(fields.optionalInteger('maxWaitMs', ANY_COUNT) ?? 0, FETCH_WAIT_MS_MAX)
+  const bytesMin = Math.min(Math.max(fields.optionalInteger('minBytes', ANY_COUNT) ?? 1, 1), bytesMax)
+  return { topic, partition, offset, bytesMax, bytesMin, waitMs }
+}
+
+/** About how many bytes the answer will have; none as long as there is nothing to read. */
+function estimateOutput(log: PartitionLog, { offset, bytesMax }: FetchFields): number {
+  const isThere = offset === EARLIEST_OFFSET || (offset >= 0 && offset < log.highWatermark)
+  if (!isThere) return 0
+  return Math.min(bytesMax, log.sizeBytes) * OUTPUT_PER_BYTE
+}
+
+/** The same request for an answer of fewer bytes. */
+function cutTo(request: FetchFields, outputBytes: number): FetchFields {
+  const bytesMax = Math.floor(outputBytes / OUTPUT_PER_BYTE)
+  return { ...request, bytesMax, bytesMin: Math.min(request.bytesMin, bytesMax) }
+}
+
+/** A FETCH in flight. */
+class FetchExchange extends Exchange {
+  readonly #encoder: RecordEncoder
+  readonly #log: PartitionLog
+  #reservedBytes: number
+  #running: RunningFetch | undefined = undefined
+
+  constructor(
+    queue: AnswerQueue,
+    meter: OperationMeter,
+    encoder: RecordEncoder,
+    log: PartitionLog,
+    reservedBytes: number,
+  ) {
+    super(queue, FRAME_TYPES.FETCH, 'read', meter)
+    this.#encoder = encoder
+    this.#log = log
+    this.#reservedBytes = reservedBytes
+    if (reservedBytes > 0) queue.channel.reserveOutput(reservedBytes)
+  }
+
+  start(broker: Broker, request: FetchFields): void {
+    const running = broker.fetch(request, (error, answer) => this.#finish(error, answer))
+    if (!this.isSettled) this.#running = running
+  }
+
+  override fail(error: unknown): void {
+    this.#giveBackReserved()
+    super.fail(error)
+  }
+
+  override stopWaiting(): void {
+    this.abandon()
+    this.#succeedEmpty()
+  }
+
+  override abandon(): void {
+    this.#running?.cancel()
+    this.#giveBackReserved()
+  }
+
+  #finish(error: Error | undefined, { log, fromOffset, batches }: FetchAnswer): void {
+    if (error !== undefined) {
+      batches.release()
+      this.fail(error)
+      return
+    }
+    if (batches.bytes.length === 0) {
+      batches.release()
+      this.#succeedEmpty()
+      return
+    }
+    try {
+      const answer = this.#encoder.encode(batches.bytes, fromOffset, log, FETCH_PAYLOAD_BYTES_MAX)
+      this.#giveBackReserved()
+      this.succeedWithFrame(answer.frame, answer)
+    } catch (fault) {
+      this.fail(fault)
+    } finally {
+      batches.release()
+    }
+  }
+
+  #succeedEmpty(): void {
+    this.#giveBackReserved()
+    const { highWatermark, logStartOffset } = this.#log
+    this.succeed(`{"records":[],"highWatermark":${highWatermark},"logStartOffset":${logStartOffset}}`)
+  }
+
+  #giveBackReserved(): void {
+    const bytes = this.#reservedBytes
+    this.#reservedBytes = 0
+    if (bytes > 0) this.queue.channel.reserveOutput(-bytes)
+  }
+}

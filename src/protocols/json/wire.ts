@@ -1,0 +1,224 @@
+/**
+ * The JSON door's protocol as both ends see it: frame, operations, messages, error codes. docs/protocol-json.md explains
+ * it to readers, test/system/protocol-doc.test.ts compares the two.
+ */
+
+// One frame, in both directions:
+//   0 type u8 │ 1 length u32 BE │ 5 payload, `length` bytes of UTF-8 JSON
+export const FRAME_HEADER_BYTES = 5
+
+/** A longer payload is refused, and the connection closed after the refusal: its end cannot be waited for. */
+export const FRAME_PAYLOAD_BYTES_MAX = 10 * 1024 * 1024
+
+/** Every operation with the type byte of its frames. */
+export const FRAME_TYPES = {
+  CREATE_TOPIC: 1,
+  PRODUCE: 2,
+  FETCH: 3,
+  COMMIT: 4,
+  HEARTBEAT: 5,
+  METADATA: 6,
+  LIST_OFFSETS: 7,
+  FETCH_OFFSETS: 8,
+  DELETE_TOPIC: 9,
+  ALTER_TOPIC: 10,
+  LIST_GROUPS: 11,
+  DELETE_OFFSETS: 12,
+  DELETE_RECORDS: 13,
+  BROKER_INFO: 14,
+} as const
+
+export type OperationName = keyof typeof FRAME_TYPES
+
+/** What an error answer's `code` can be. `isRetriable`: whether the same request may succeed later, unchanged. */
+export const WIRE_ERRORS = {
+  UNKNOWN_TOPIC_OR_PARTITION: { isRetriable: false, sentence: 'There is no such topic or partition: create it first' },
+  OFFSET_OUT_OF_RANGE: { isRetriable: false, sentence: 'The offset is not in the log, or no longer' },
+  SCHEMA_VALIDATION_FAILED: { isRetriable: false, sentence: "A record does not fit its topic's schema" },
+  INTERNAL_IO_ERROR: { isRetriable: true, sentence: 'Persistence failed: permissions, space, or a damaged disk' },
+  INVALID_REQUEST: { isRetriable: false, sentence: 'The frame or its payload is malformed' },
+  GROUP_ID_NOT_FOUND: { isRetriable: false, sentence: 'There is no such consumer group (types from 6 up)' },
+  NON_EMPTY_GROUP: { isRetriable: false, sentence: 'The consumer group has members (types from 6 up)' },
+} as const satisfies Record<string, { isRetriable: boolean; sentence: string }>
+
+export type WireErrorCode = keyof typeof WIRE_ERRORS
+
+/** The payload of every refusal. `partitions` stands in the answer to a PRODUCE of which a part was stored. */
+export interface ErrorAnswer {
+  readonly error: { readonly code: WireErrorCode; readonly message: string }
+  readonly partitions?: readonly (ProducedPartition | RefusedPartition)[]
+}
+
+/** One record of a PRODUCE. Key and value are base64 (standard alphabet, padded), null, or absent, which is null. */
+export interface ProduceRecord {
+  readonly key?: string | null
+  readonly value?: string | null
+  /** Unix milliseconds; the broker's time when absent. */
+  readonly ts?: number
+  /** Unix milliseconds from which on the record is delivered. */
+  readonly dueAt?: number
+  readonly headers?: readonly RecordHeader[]
+}
+
+export interface RecordHeader {
+  readonly key: string
+  readonly value: string | null
+}
+
+export interface ProducedPartition {
+  readonly partition: number
+  readonly baseOffset: number
+  readonly numRecords: number
+  readonly highWatermark: number
+}
+
+/** A part of a PRODUCE that was not stored. */
+export interface RefusedPartition {
+  readonly partition: number
+  readonly error: { readonly code: WireErrorCode; readonly message: string }
+}
+
+/** One record of a FETCH answer. */
+export interface FetchedRecord {
+  readonly offset: number
+  readonly key: string | null
+  readonly value: string | null
+  readonly ts: number
+  readonly headers?: readonly RecordHeader[]
+}
+
+/** Settings of a topic by Kafka's keys, as text: `{"retention.ms":"7d"}`. */
+export type TopicConfigText = Readonly<Record<string, string>>
+
+export interface PartitionMetadata {
+  readonly partition: number
+  readonly leaderEpoch: number
+  readonly logStartOffset: number
+  readonly highWatermark: number
+  readonly logEndOffset: number
+  readonly sizeBytes: number
+  readonly segments: number
+}
+
+export interface TopicMetadata {
+  readonly name: string
+  readonly id: string
+  readonly partitions: readonly PartitionMetadata[]
+  readonly config: Readonly<Record<string, { readonly value: string; readonly source: ConfigSource }>>
+}
+
+/** Where a setting's value comes from: said for the topic, said for the broker, or nobody said anything. */
+export type ConfigSource = 'topic' | 'broker' | 'default'
+
+export interface FoundOffset {
+  readonly partition: number
+  /** -1 when no record is that late. */
+  readonly offset: number
+  readonly timestamp: number
+}
+
+export interface GroupOffset {
+  readonly topic: string
+  readonly partition: number
+  /** The committed offset: the next one the group wants. */
+  readonly offset: number
+  readonly committedAt: number
+  readonly logStartOffset: number
+  readonly logEndOffset: number
+  readonly lag: number
+}
+
+export interface GroupOverview {
+  readonly group: string
+  readonly state: 'Empty'
+  readonly members: number
+  readonly topics: readonly string[]
+  /** How many partitions it has committed offsets for. */
+  readonly partitions: number
+  readonly lag: number
+}
+
+export interface ConfigChange {
+  readonly key: string
+  readonly from: string | null
+  readonly to: string | null
+}
+
+/** For each operation what is asked and what is answered. Optional fields may be left out; unknown ones are ignored. */
+export interface Messages {
+  readonly CREATE_TOPIC: {
+    request: { topic: string; partitions: number; config?: TopicConfigText }
+    answer: { ok: true; created: boolean }
+  }
+  readonly PRODUCE: {
+    request: { topic: string; partition: number; records: readonly ProduceRecord[]; acks?: 'all' | -1 | 1 | 0 }
+    answer: ProducedPartition & { topic: string; partitions?: readonly ProducedPartition[] }
+  }
+  readonly FETCH: {
+    request: {
+      topic: string
+      partition: number
+      offset: number
+      maxBytes?: number
+      maxWaitMs?: number
+      minBytes?: number
+    }
+    answer: { records: readonly FetchedRecord[]; highWatermark: number; logStartOffset: number }
+  }
+  readonly COMMIT: {
+    request: { topic: string; partition: number; group: string; offset: number }
+    answer: { ok: true }
+  }
+  readonly HEARTBEAT: { request: object; answer: { ok: true } }
+  readonly METADATA: {
+    request: { topics?: readonly string[] }
+    answer: { clusterId: string; brokerId: number; version: string; topics: readonly TopicMetadata[] }
+  }
+  readonly LIST_OFFSETS: {
+    request: { topic: string; partition?: number; timestamp: number }
+    answer: { topic: string; offsets: readonly FoundOffset[] }
+  }
+  readonly FETCH_OFFSETS: {
+    request: { group: string; topic?: string }
+    answer: { group: string; state: 'Empty'; members: readonly []; offsets: readonly GroupOffset[] }
+  }
+  readonly DELETE_TOPIC: { request: { topic: string }; answer: { ok: true } }
+  readonly ALTER_TOPIC: {
+    request: {
+      topic: string
+      partitions?: number
+      set?: TopicConfigText
+      unset?: readonly string[]
+      dryRun?: boolean
+    }
+    answer: { ok: true; changes: readonly ConfigChange[] }
+  }
+  readonly LIST_GROUPS: { request: object; answer: { groups: readonly GroupOverview[] } }
+  readonly DELETE_OFFSETS: { request: { group: string; topic?: string }; answer: { ok: true; deleted: number } }
+  readonly DELETE_RECORDS: {
+    request: { topic: string; partition: number; beforeOffset: number }
+    answer: { logStartOffset: number }
+  }
+  readonly BROKER_INFO: {
+    request: object
+    answer: {
+      version: string
+      clusterId: string
+      startedAt: number
+      dataDir: string
+      flushPolicy: string
+      addresses: { json: string; http: string }
+      status: string
+    }
+  }
+}
+
+/** One whole frame. */
+export function encodeFrame(type: number, payload: string): Buffer {
+  const payloadBytes = Buffer.byteLength(payload)
+  const frame = Buffer.allocUnsafe(FRAME_HEADER_BYTES + payloadBytes)
+  frame[0] = type
+  frame.writeUInt32BE(payloadBytes, 1)
+  frame.write(payload, FRAME_HEADER_BYTES)
+  return frame
+}

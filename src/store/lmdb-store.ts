@@ -1,0 +1,225 @@
+import { createRequire } from 'node:module'
+import { dirname } from 'node:path'
+
+import type * as lmdb from 'lmdb'
+import type { Database, RootDatabase } from 'lmdb'
+
+import { BrokerError } from '../base/broker-error.ts'
+import type { FileSystem } from '../base/file-system.ts'
+import { GroupCommit } from './group-commit.ts'
+import { prepareLmdbFiles } from './lmdb-files.ts'
+import { TABLES } from './store.ts'
+import type { Store, StoreChange, TableName } from './store.ts'
+
+// For `require` the package is one file, for `import` a dozen: that is 15 ms of every start.
+const { open } = createRequire(import.meta.url)('lmdb') as typeof lmdb
+
+/** Room for tables to come; the number is part of how LMDB lays out its memory, not of the file. */
+const TABLES_MAX = 32
+/** Address space, not memory and not disk. LMDB makes the map larger by itself when the file outgrows it. */
+const MAP_BYTES = 64 * 1024 * 1024
+const PAGE_BYTES = 4096
+/** Free pages inside the file, so that commits go on when the disk is full: see `LmdbStore`. */
+const RESERVE_BYTES = 2 * 1024 * 1024
+const RESERVE_BYTES_LOW = 1024 * 1024
+/** Written pages, as estimated from the changes, after which the reserve is measured again. */
+const PAGES_BETWEEN_MEASUREMENTS = 64
+/** Pages that a transaction may need beside those of its rows: tree paths of every table and the list of free pages. */
+const PAGES_OF_A_TRANSACTION = 64
+/** What a commit that must let the file grow leaves to others, who may be taking from it at this moment. */
+const DISK_BYTES_LEFT = 1024 * 1024
+/** With less space than this on the disk, the reserve is not filled up: others need it more. */
+const DISK_BYTES_WANTED = 3 * RESERVE_BYTES
+
+const RAW = { encoding: 'binary', keyEncoding: 'binary' } as const
+
+/** What the store needs from outside. */
+export interface LmdbStoreOptions {
+  /** A directory; made when it is not there. */
+  readonly path: string
+  readonly fileSystem: FileSystem
+}
+
+/**
+ * The embedded store on LMDB, a copy-on-write B+tree in one file: a crash at any moment leaves the last durable
+ * transaction. Each table is an LMDB database of its name; keys are UTF-8, values are the bytes as given.
+ *
+ * Durability: without `overlappingSync` LMDB resolves a transaction after `fdatasync` of its pages and a synchronous
+ * write of its meta page, so that what is resolved is on stable storage. (With it, the default of the package, resolved
+ * means no more than visible.) The transaction runs in the thread pool.
+ *
+ * Full disk: LMDB takes freed pages before it lets its file grow, so that writing existing rows anew never needs space.
+ * New rows do. Therefore the file carries a reserve of free pages, made by writing a large row and removing it, and
+ * measured and filled up as the tables grow. A disk that fills up later leaves commits working until the reserve is used
+ * up. From then on commits are refused before LMDB is touched, so that they work again as soon as there is space.
+ */
+export class LmdbStore implements Store {
+  readonly #path: string
+  readonly #fileSystem: FileSystem
+  readonly #root: RootDatabase<Buffer, Buffer>
+  readonly #tables = new Map<TableName, Database<Buffer, Buffer>>()
+  readonly #commits: GroupCommit
+  /** Free pages when they were last counted, less an estimate of what was written since. */
+  #reservePages = 0
+  #pagesSinceMeasurement = Number.POSITIVE_INFINITY
+
+  /** @throws Error when the directory cannot be written or what is there is not a store */
+  constructor({ path, fileSystem }: LmdbStoreOptions) {
+    this.#path = path
+    this.#fileSystem = fileSystem
+    try {
+      const isNew = prepareLmdbFiles(fileSystem, path)
+      this.#root = this.#open()
+      if (isNew) {
+        fileSystem.syncDirectoryNow(path)
+        fileSystem.syncDirectoryNow(dirname(path))
+      }
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error)
+      throw new Error(`Cannot open the store ${JSON.stringify(path)}: ${reason}`, { cause: error })
+    }
+    this.#commits = new GroupCommit(path, (changes) => this.#write(changes))
+  }
+
+  get failure(): Error | undefined {
+    return this.#commits.failure
+  }
+
+  get(table: TableName, key: string): Buffer | undefined {
+    const value = this.#table(table).get(Buffer.from(key))
+    return value === undefined ? undefined : Buffer.from(value)
+  }
+
+  *entries(table: TableName, prefix = ''): Iterable<readonly [key: string, value: Buffer]> {
+    const start = Buffer.from(prefix)
+    for (const { key, value } of this.#table(table).getRange(start.length === 0 ? {} : { start })) {
+      if (!startsWith(key, start)) return
+      yield [key.toString(), Buffer.from(value)]
+    }
+  }
+
+  commit(changes: readonly StoreChange[]): Promise<void> {
+    return this.#commits.commit(changes)
+  }
+
+  async close(): Promise<void> {
+    await this.#commits.close()
+    await this.#root.close()
+  }
+
+  #open(): RootDatabase<Buffer, Buffer> {
+    const root = open<Buffer, Buffer>({
+      path: this.#path,
+      ...RAW,
+      maxDbs: TABLES_MAX,
+      mapSize: MAP_BYTES,
+      pageSize: PAGE_BYTES,
+      overlappingSync: false,
+      // Only so does one transaction have one promise. Otherwise the package makes a second one for the batch, and when
+      // the commit fails nobody can catch it: the process would end with an unhandled rejection.
+      eventTurnBatching: false,
+    })
+    try {
+      for (const table of TABLES) this.#tables.set(table, root.openDB<Buffer, Buffer>({ name: table, ...RAW }))
+    } catch (error) {
+      void root.close()
+      throw error
+    }
+    return root
+  }
+
+  #table(name: TableName): Database<Buffer, Buffer> {
+    const table = this.#tables.get(name)
+    if (table === undefined) throw new TypeError(`there is no table ${JSON.stringify(name)}`)
+    return table
+  }
+
+  async #write(changes: readonly StoreChange[]) {
+    await this.#keepReserve()
+    const pages = estimatePages(changes)
+    this.#refuseIfDiskIsFull(changes, pages)
+    await this.#transact(() => {
+      for (const { table, key, value } of changes) {
+        const keyBytes = Buffer.from(key)
+        if (value === undefined) void this.#table(table).remove(keyBytes)
+        else void this.#table(table).put(keyBytes, value)
+      }
+    })
+    this.#reservePages -= pages
+    this.#pagesSinceMeasurement += pages
+  }
+
+  /** One transaction: all that `change` puts and removes, or nothing. */
+  async #transact(change: () => void) {
+    try {
+      await this.#root.batch(change)
+    } catch (error) {
+      // The package rejects with a bare "Commit failed" and hands out the reason in a second promise, which rejects too.
+      if (error instanceof Error && 'commitError' in error) await error.commitError
+      throw error
+    }
+  }
+
+  async #keepReserve() {
+    if (this.#pagesSinceMeasurement < PAGES_BETWEEN_MEASUREMENTS) return
+    this.#pagesSinceMeasurement = 0
+    this.#reservePages = this.#countFreePages()
+    if (this.#reservePages * PAGE_BYTES >= RESERVE_BYTES_LOW) return
+    if (this.#fileSystem.space(this.#path).freeBytes < DISK_BYTES_WANTED) return
+    const key = Buffer.from('@reserve')
+    const filling = Buffer.alloc(RESERVE_BYTES)
+    await this.#transact(() => void this.#root.put(key, filling))
+    await this.#transact(() => void this.#root.remove(key))
+    this.#reservePages = this.#countFreePages()
+  }
+
+  /** Everything in the file that belongs neither to a tree, nor to the list of free pages, nor is one of two meta pages. */
+  #countFreePages(): number {
+    const stats = this.#root.getStats() as RootStats
+    let usedPages = 2 + countTreePages(stats) + countTreePages(stats.free)
+    for (const table of this.#tables.values()) usedPages += countTreePages(table.getStats() as TreeStats)
+    return stats.lastPageNumber + 1 - usedPages
+  }
+
+  #refuseIfDiskIsFull(changes: readonly StoreChange[], pages: number) {
+    const pagesWanted = pages + PAGES_OF_A_TRANSACTION
+    if (this.#reservePages >= pagesWanted && changes.every(fitsIntoPages)) return
+    const { freeBytes } = this.#fileSystem.space(this.#path)
+    if (freeBytes >= DISK_BYTES_LEFT + pagesWanted * PAGE_BYTES) return
+    throw new BrokerError(
+      'KAFKA_STORAGE_ERROR',
+      `Cannot commit to the store ${JSON.stringify(this.#path)}: the disk is full, ${freeBytes} bytes are free and the store's own reserve is used up`,
+    )
+  }
+}
+
+interface TreeStats {
+  readonly treeBranchPageCount: number
+  readonly treeLeafPageCount: number
+  readonly overflowPages: number
+}
+
+interface RootStats extends TreeStats {
+  readonly free: TreeStats
+  readonly lastPageNumber: number
+}
+
+function countTreePages(stats: TreeStats): number {
+  return stats.treeBranchPageCount + stats.treeLeafPageCount + stats.overflowPages
+}
+
+/** At most so many new pages do these changes need for rows: one each, and more for values that do not fit into a page. */
+function estimatePages(changes: readonly StoreChange[]): number {
+  let pages = 0
+  for (const { value } of changes) pages += 1 + Math.floor((value?.length ?? 0) / PAGE_BYTES)
+  return pages
+}
+
+/** Free pages are scattered over the file: they serve what fits into one page, a longer value wants several in a row. */
+function fitsIntoPages({ value }: StoreChange): boolean {
+  return value === undefined || value.length < PAGE_BYTES / 2
+}
+
+function startsWith(bytes: Buffer, prefix: Buffer): boolean {
+  return bytes.length >= prefix.length && bytes.compare(prefix, 0, prefix.length, 0, prefix.length) === 0
+}

@@ -1,0 +1,210 @@
+import { BrokerError } from '../../src/base/broker-error.ts'
+import type { Acks, PartitionLog } from '../../src/log/log-engine.ts'
+import { endOf, type FoundBatch, makeBatch, splitBatches } from './batches.ts'
+import type { DamagedPlace, Judge, PartitionModel } from './partition-model.ts'
+import { describe, type World } from './world.ts'
+
+/** What a read gave. `highWatermark` is that of the moment when it was asked for. */
+type ReadOutcome = { readonly found: FoundBatch[]; readonly highWatermark: number } | { readonly error: Error }
+
+type TimePlace = { readonly offset: number; readonly timestamp: number } | undefined
+
+/** Produces and consumes as clients do, and compares every answer with the model. */
+export class Client {
+  readonly #world: World
+
+  constructor(world: World) {
+    this.#world = world
+  }
+
+  /** Sends one batch to some partition; the answer is checked whenever it comes. */
+  append(): void {
+    const world = this.#world
+    const { random } = world
+    const place = world.anyPlace()
+    if (!place) return
+    const { model, log } = place
+    const count = random.pick([1, 1, 2, 3, 6])
+    const now = world.clock.now()
+    const timestamps = Array.from({ length: count }, () => now - random.below(random.pick([1, 50, 10_000])))
+    const valueBytes = world.options.isLarge ? random.below(100_000) : random.below(random.pick([16, 120, 900]))
+    const acks = random.pick<Acks>(['all', 'all', 'all', 1, 1, 0])
+    const batch = makeBatch(world.nextBatchId++, timestamps, valueBytes, acks)
+    const { process } = world
+    const appended = (error: Error | undefined) => {
+      if (process.isStopped || process !== world.process) return
+      world.say(`answer for ${model.name} offset ${batch.baseOffset}: ${error?.message ?? 'ok'}`)
+      world.judge.listen(() => {
+        if (error) this.#mayRefuse(log, error)
+        else world.report.recordsAcked += batch.recordCount
+        model.answered(batch, error, log)
+      })
+    }
+    const hasWaiter = acks !== 0 || random.chance(0.3)
+    if (!hasWaiter) batch.outcome = 'unknown'
+    let baseOffset: number
+    try {
+      baseOffset = log.append(Buffer.from(batch.bytes), count, acks, hasWaiter ? { appended } : undefined)
+    } catch (error) {
+      return this.#mayRefuse(log, error)
+    }
+    if (hasWaiter && batch.outcome !== 'waiting') world.judge.fail('answers come later', 'append called its waiter')
+    world.report.batchesSent += 1
+    world.say(`append ${model.name} offset ${baseOffset} records ${count} bytes ${batch.bytes.length} acks ${acks}`)
+    model.sent(batch, baseOffset, log.leaderEpoch)
+  }
+
+  /** Reads from some offset, mostly one that is there. */
+  async read(): Promise<void> {
+    const world = this.#world
+    const { random, judge } = world
+    const place = world.anyPlace()
+    if (!place) return
+    const { model, log } = place
+    const from = random.chance(0.1)
+      ? log.logEndOffset + random.below(3)
+      : random.between(Math.max(0, log.logStartOffset - (random.chance(0.05) ? 1 : 0)), log.highWatermark)
+    const outcome = await this.#readOnce(log, from, random.pick([1, 200, 2_000, 1_000_000]))
+    world.report.reads += 1
+    if ('found' in outcome) {
+      if (outcome.found.length === 0 && from < outcome.highWatermark) {
+        judge.fail('read', `${model.name}: nothing at ${from}, below the high watermark`)
+      }
+      model.checkRead(from, outcome.found, log.highWatermark)
+      return
+    }
+    const { error } = outcome
+    const code = error instanceof BrokerError ? error.code : undefined
+    if (code === 'OFFSET_OUT_OF_RANGE' && (from < log.logStartOffset || from > log.highWatermark)) return
+    if (code === 'KAFKA_STORAGE_ERROR' && world.hasStruck) return
+    if (code === 'CORRUPT_MESSAGE') return this.#mayBeCorrupt(model, from, error)
+    judge.fail('read', `refused without cause: ${describe(error)}`)
+  }
+
+  /** Reads a partition from its start to its end; damage is stepped over and noted. */
+  async readAll(model: PartitionModel, log: PartitionLog): Promise<(FoundBatch | DamagedPlace)[]> {
+    const { random } = this.#world
+    const judge: Judge = this.#world.judge
+    const everything: (FoundBatch | DamagedPlace)[] = []
+    const bytesMax = random.pick([1, 1_000, 1_000_000])
+    let from = log.logStartOffset
+    while (from < log.highWatermark) {
+      const outcome = await this.#readOnce(log, from, bytesMax)
+      if ('found' in outcome) {
+        const last = outcome.found.at(-1)
+        if (!last) judge.fail('read', `${model.name}: nothing at ${from}, below the high watermark`)
+        everything.push(...outcome.found)
+        from = Math.max(from + 1, endOf(last))
+        continue
+      }
+      const { error } = outcome
+      const sent = model.batchAt(from)
+      if (!(error instanceof BrokerError) || error.code !== 'CORRUPT_MESSAGE' || !sent) {
+        judge.fail('I1 acked is there', `${model.name}: offset ${from} cannot be read: ${describe(error)}`)
+      }
+      this.#mayBeCorrupt(model, from, error)
+      everything.push({ damagedFrom: from })
+      from = endOf(sent)
+    }
+    return everything
+  }
+
+  /** Looks for a record by its time, or for the latest one. */
+  findTime(): void {
+    const world = this.#world
+    const { random } = world
+    const place = world.anyPlace()
+    if (!place) return
+    const { model, log } = place
+    world.report.timeLookups += 1
+    if (random.chance(0.2)) {
+      const wanted = model.latest()
+      return this.#compareTimes(`${model.name}, the latest`, wanted, () => log.findOffsetOfMaxTimestamp())
+    }
+    const near = random.chance(0.8) && model.batches.length > 0 ? random.pick(model.batches).timestamps[0] : undefined
+    const timestamp = (near ?? world.clock.now() - random.below(20_000)) + random.between(-1, 1)
+    const wanted = model.firstAtOrAfter(timestamp)
+    this.#compareTimes(`${model.name} at ${timestamp}`, wanted, () => log.findOffsetByTime(timestamp))
+  }
+
+  /** Moves the log start of some partition. */
+  deleteRecords(): void {
+    const world = this.#world
+    const place = world.anyPlace()
+    if (!place) return
+    const { model, log } = place
+    const offset = world.random.between(log.logStartOffset, log.highWatermark)
+    world.say(`delete records of ${model.name} before ${offset}`)
+    model.allowLogStart(offset)
+    const { process } = world
+    log.deleteRecordsBefore(offset).then(
+      () => {
+        if (!process.isStopped) model.promiseLogStart(offset)
+      },
+      (error: unknown) => {
+        if (process.isStopped || world.hasStruck || world.wasFull) return
+        if (error instanceof BrokerError && error.code === 'UNKNOWN_TOPIC_OR_PARTITION') return
+        world.judge.listen(() => {
+          world.judge.fail('deleteRecordsBefore', `refused without cause: ${describe(error)}`)
+        })
+      },
+    )
+  }
+
+  /** Refusing to write needs a reason. */
+  #mayRefuse(log: PartitionLog, error: unknown): void {
+    const { judge, process, hasStruck, wasFull } = this.#world
+    const code = error instanceof BrokerError ? error.code : undefined
+    const isGone = process.engine.get(log.topic, log.partition) !== log
+    if (code === 'UNKNOWN_TOPIC_OR_PARTITION' && isGone) return
+    if (code === 'KAFKA_STORAGE_ERROR' && (hasStruck || wasFull)) return
+    judge.fail('produce', `refused without cause: ${describe(error)}`)
+  }
+
+  #mayBeCorrupt(model: PartitionModel, from: number, error: Error): void {
+    const { report, damagedHeaders, judge, process } = this.#world
+    report.corruptReads += 1
+    const batch = model.batchAt(from)
+    const before = damagedHeaders.find(({ path }) => error.message.includes(path))
+    // Behind a damaged header the way is lost, also to what was appended to that file later.
+    if (batch && before && batch.baseOffset > before.offset) batch.isDamaged = true
+    if (!batch?.isDamaged) judge.fail('I13 corruption', `nothing is wrong there: ${describe(error)}`)
+    if (process.engine.corruptBatches === 0) judge.fail('I13 corruption', 'damage was met and not counted')
+  }
+
+  async #readOnce(log: PartitionLog, from: number, bytesMax: number): Promise<ReadOutcome> {
+    const { highWatermark } = log
+    return this.#world.process.settle(
+      new Promise((resolve) => {
+        log.read(from, bytesMax, (error, batches) => {
+          // The buffer is the engine's again after `release`: only a copy may be kept.
+          const bytes = Buffer.from(batches.bytes)
+          batches.release()
+          if (error) return resolve({ error })
+          const found = splitBatches(bytes)
+          if (found) resolve({ found, highWatermark })
+          else resolve({ error: new Error('the answer is not a run of whole batches') })
+        })
+      }),
+    )
+  }
+
+  #compareTimes(what: string, wanted: TimePlace, find: () => TimePlace): void {
+    const { judge, process, isDamaged } = this.#world
+    let found: TimePlace
+    try {
+      found = find()
+    } catch (error) {
+      if (process.isStopped) return
+      const code = error instanceof BrokerError ? error.code : undefined
+      if (code === 'KAFKA_STORAGE_ERROR' && this.#world.hasStruck) return
+      if (code === 'CORRUPT_MESSAGE' && isDamaged) return
+      judge.fail('lookup by time', describe(error))
+    }
+    // Damage may hide a timestamp; then what lies behind it is found, or nothing.
+    if (isDamaged) return
+    if (found?.offset !== wanted?.offset || found?.timestamp !== wanted?.timestamp) {
+      judge.fail('lookup by time', `${what}: found ${JSON.stringify(found)}, it is ${JSON.stringify(wanted)}`)
+    }
+  }
+}
