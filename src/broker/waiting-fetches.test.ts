@@ -24,6 +24,7 @@ function makeLog() {
     },
     findOffsetByTime: () => undefined,
     findOffsetOfMaxTimestamp: () => undefined,
+    epochEndOffset: () => undefined,
     deleteRecordsBefore: () => Promise.resolve(),
   }
   return { log, content }

@@ -54,6 +54,7 @@ export class Checkpoint {
   readonly #fileSystem: FileSystem
   readonly #directory: string
   #sequence = 0
+  #newest: { path: string; bytes: Buffer; sequence: number; payload: Buffer } | undefined
   /** A file that was found may have been made by a process that died before it had made the name durable. */
   readonly #durableNames = new Set<string>()
 
@@ -64,26 +65,40 @@ export class Checkpoint {
 
   /** The newest state that is whole; undefined when there is none. */
   read(): CheckpointState | undefined {
-    let newest: { sequence: number; payload: Buffer } | undefined
     for (const name of SLOT_NAMES) {
       const path = join(this.#directory, name)
       if (this.#fileSystem.sizeOf(path) === undefined) continue
-      const slot = decodeSlot(this.#fileSystem.readWhole(path))
-      if (slot !== undefined && (newest === undefined || slot.sequence > newest.sequence)) newest = slot
+      const bytes = this.#fileSystem.readWhole(path)
+      const slot = decodeSlot(bytes)
+      if (slot === undefined || (this.#newest !== undefined && slot.sequence <= this.#newest.sequence)) continue
+      this.#newest = { path, bytes, ...slot }
     }
-    if (newest === undefined) return undefined
-    this.#sequence = newest.sequence
-    return decodeState(newest.payload)
+    if (this.#newest === undefined) return undefined
+    this.#sequence = this.#newest.sequence
+    return decodeState(this.#newest.payload)
+  }
+
+  /**
+   * Makes what was read durable, by writing it again. The process that wrote it may have been killed before its sync, or
+   * its sync may have failed: then it is in the page cache only, and the other slot, which comes next, is the only one on
+   * the disk.
+   */
+  async settle(): Promise<void> {
+    if (this.#newest !== undefined) await this.#writeSlot(this.#newest.path, this.#newest.bytes)
   }
 
   /** Writes a state into the older slot; resolves when it is durable. One call at a time. */
   async write(state: CheckpointState): Promise<void> {
     const sequence = this.#sequence + 1
-    const path = join(this.#directory, SLOT_NAMES[sequence % SLOT_NAMES.length])
+    await this.#writeSlot(join(this.#directory, SLOT_NAMES[sequence % SLOT_NAMES.length]), encodeSlot(sequence, state))
+    this.#sequence = sequence
+  }
+
+  async #writeSlot(path: string, bytes: Buffer): Promise<void> {
     const isNew = this.#fileSystem.sizeOf(path) === undefined
     const file = this.#fileSystem.open(path, isNew ? 'create' : 'write')
     try {
-      writeFully(file, encodeSlot(sequence, state))
+      writeFully(file, bytes)
       await done((finish) => file.sync(finish))
     } finally {
       file.close()
@@ -92,7 +107,6 @@ export class Checkpoint {
       await done((finish) => this.#fileSystem.syncDirectory(this.#directory, finish))
       this.#durableNames.add(path)
     }
-    this.#sequence = sequence
   }
 }
 

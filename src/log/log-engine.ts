@@ -80,6 +80,12 @@ export interface PartitionLog {
   /** The record with the largest timestamp, the earliest of several. */
   findOffsetOfMaxTimestamp(): { offset: number; timestamp: number } | undefined
 
+  /**
+   * Where the records of a leader epoch end, with the largest epoch up to the one asked for; undefined for an epoch that
+   * the log knows nothing of.
+   */
+  epochEndOffset(epoch: number): { epoch: number; endOffset: number } | undefined
+
   /** Moves the log start to `offset` (at most the high watermark); resolves when that is durable. */
   deleteRecordsBefore(offset: number): Promise<void>
 }

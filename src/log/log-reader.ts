@@ -10,7 +10,7 @@ import {
 } from '../record/record-batch.ts'
 import type { LogContext } from './log-context.ts'
 import type { ReadBatches } from './log-engine.ts'
-import { type BatchPlace, readFully, type Segment, SegmentCorrupt } from './segment.ts'
+import { type BatchPlace, readFully, readFullyLater, type Segment, SegmentCorrupt } from './segment.ts'
 
 /** Up to this size a read from the page cache is quicker than a round through the thread pool. */
 const READ_NOW_BYTES_MAX = 128 * 1024
@@ -168,7 +168,7 @@ export class LogReader {
       }
       return this.#takeBatches(start, fromOffset, bytesMax, buffer, count, done)
     }
-    open.file.readLater(buffer, 0, wanted, position, (error, count) => {
+    readFullyLater(open.file, buffer, wanted, position, (error, count) => {
       this.#context.files.unpin(open)
       if (error !== null) {
         this.#context.buffers.giveBack(buffer)

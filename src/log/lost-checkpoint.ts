@@ -21,7 +21,10 @@ export function assumeState(fileSystem: FileSystem, directory: string, now: numb
       })
       partitions.push({ topic, partition, facts })
     }
+    // The names may have been made a moment before the stop; what is in a checkpoint must not vanish.
+    fileSystem.syncDirectoryNow(join(directory, topic))
   }
+  fileSystem.syncDirectoryNow(directory)
   return partitions.length === 0 ? undefined : { isClean: false, leaderEpoch, partitions }
 }
 

@@ -245,6 +245,17 @@ export class SegmentPartitionLog implements PartitionLog, ReadableLog {
     return this.#reader.findOffsetOfMaxTimestamp()
   }
 
+  epochEndOffset(epoch: number): { epoch: number; endOffset: number } | undefined {
+    const current = this.#context.leaderEpoch
+    if (epoch > current) return undefined
+    if (epoch === current) return { epoch, endOffset: this.highWatermark }
+    const next = this.#epochs.findIndex(([started]) => started > epoch)
+    if (next === 0) return undefined
+    const [found] = this.#epochs.at(next === -1 ? -1 : next - 1) ?? []
+    if (found === undefined) return undefined
+    return { epoch: found, endOffset: next === -1 ? this.highWatermark : this.#epochs[next][1] }
+  }
+
   async deleteRecordsBefore(offset: number): Promise<void> {
     if (offset < this.logStartOffset || offset > this.highWatermark) throw this.#reader.outOfRange(offset)
     this.#moveLogStart(offset, 'manual')
@@ -271,6 +282,11 @@ export class SegmentPartitionLog implements PartitionLog, ReadableLog {
     const target = this.#segments[count].baseOffset
     if (target > this.logStartOffset && target <= this.highWatermark) this.#moveLogStart(target, reason)
     return this.#doomed(this.logStartOffset).length > 0
+  }
+
+  /** Whether segments are still there that have outlived the limits: what follows them may not be durable yet. */
+  hasExpired(now: number): boolean {
+    return this.failure === undefined && countExpired(this.#segments, this.#config, now).count > 0
   }
 
   /** A checkpoint is durable that has this log start. */

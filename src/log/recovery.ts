@@ -16,7 +16,6 @@ import { parseSegmentFileName, readFully, segmentFileName, type SegmentFacts } f
 
 /** How much is read at a time; a larger batch gets a buffer of its own. */
 const CHUNK_BYTES = 1024 * 1024
-const RECOVERED_ENDING = '.recovered'
 
 /** What a recovery found. */
 export interface Recovered {
@@ -32,9 +31,9 @@ export interface Recovered {
  *
  * Below the recovery point everything was synced: nothing there is read, cut or changed, and if it is not there, that is
  * reported. Above it lies whatever the system had got round to writing. Whole batches that follow each other are kept;
- * the first thing that is not such a batch ends the log. What is kept from above the recovery point goes into a new file
- * that is synced and renamed over the old one, because after a failed sync the system shows bytes that the disk never
- * took. The work can be interrupted anywhere and done again.
+ * the first thing that is not such a batch ends the log. What is kept from above the recovery point is written over
+ * itself and synced, because after a failed sync the system shows bytes that the disk never took, and takes them for
+ * written. The work can be interrupted anywhere and done again.
  */
 export function recoverPartition(
   fileSystem: FileSystem,
@@ -118,7 +117,7 @@ class Recovery {
     try {
       const damage = this.#findDamage()
       if (damage !== undefined) throw new Error(damage)
-      this.#removeLeftovers()
+      this.#removeExpired()
       this.#recoverTail()
       if (this.#isDirectoryChanged) this.#fileSystem.syncDirectoryNow(this.#directory)
     } catch (error) {
@@ -155,13 +154,12 @@ class Recovery {
     return undefined
   }
 
-  /** Files of an interrupted recovery, and segments that were expired and came back. */
-  #removeLeftovers(): void {
+  /** Segments that were expired and came back. */
+  #removeExpired(): void {
     const first = (this.#segments.at(0) ?? this.#known.segments.at(-1))?.baseOffset ?? this.#known.durableOffset
     for (const { name } of this.#fileSystem.list(this.#directory)) {
       const base = parseSegmentFileName(name)
       if (base !== undefined && base < first) this.#removeSegment(base)
-      if (name.endsWith(RECOVERED_ENDING)) this.#remove(join(this.#directory, name))
     }
   }
 
@@ -213,40 +211,16 @@ class Recovery {
     try {
       const found = scanBatches(file, segment, size, this.#now, (epoch, offset) => this.#noteEpoch(epoch, offset))
       this.#truncatedBytes += size - found.sizeBytes
-      if (found.sizeBytes === segment.sizeBytes) {
-        file.truncate(found.sizeBytes)
-        file.syncNow()
-      } else {
-        this.#rewrite(file, path, found.sizeBytes)
-      }
+      rewrite(file, segment.sizeBytes, found.sizeBytes)
+      file.truncate(found.sizeBytes)
+      file.syncNow()
+      // Nobody may have made the file's name durable yet.
+      this.#isDirectoryChanged = true
       this.#removeIfThere(this.#path(segment.baseOffset, '.idx'))
       this.#keep(found)
     } finally {
       file.close()
     }
-  }
-
-  #rewrite(source: File, path: string, sizeBytes: number): void {
-    const copyPath = path + RECOVERED_ENDING
-    const copy = this.#fileSystem.open(copyPath, 'create')
-    try {
-      const buffer = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, sizeBytes))
-      let position = 0
-      while (position < sizeBytes) {
-        const count = readFully(source, buffer, Math.min(buffer.length, sizeBytes - position), position)
-        if (count === 0) throw new Error(`${path} ended at byte ${position} while it was read`)
-        writeFully(copy, buffer.subarray(0, count), position)
-        position += count
-      }
-      copy.syncNow()
-    } catch (error) {
-      copy.close()
-      this.#remove(copyPath)
-      throw error
-    }
-    copy.close()
-    this.#fileSystem.rename(copyPath, path)
-    this.#isDirectoryChanged = true
   }
 
   #keep(segment: SegmentFacts): void {
@@ -275,6 +249,20 @@ class Recovery {
   #remove(path: string): void {
     this.#fileSystem.remove(path)
     this.#isDirectoryChanged = true
+  }
+}
+
+/**
+ * Writes a range of a file over itself: the system then has to give it to the disk once more, and to say so if it cannot.
+ * In place, because a disk that is nearly full has no room for a copy.
+ */
+function rewrite(file: File, from: number, to: number): void {
+  const buffer = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, to - from))
+  for (let position = from; position < to;) {
+    const count = readFully(file, buffer, Math.min(buffer.length, to - position), position)
+    if (count === 0) throw new Error(`${file.path} ended at byte ${position} while it was read`)
+    writeFully(file, buffer.subarray(0, count), position)
+    position += count
   }
 }
 

@@ -13,6 +13,7 @@ import {
   TOPIC,
 } from '../../test/support/log-harness.ts'
 import { SimClock } from '../../test/simulation/sim-clock.ts'
+import type { File, FileSystem } from '../base/file-system.ts'
 import { parseTopicName } from '../base/topic-name.ts'
 
 let directory: { path: string; remove: () => void }
@@ -190,6 +191,35 @@ test('retention by size keeps up with a log that rolls all the time', async () =
     clock.advance(10)
   }
   await vi.waitFor(() => expect(logOf(engine).segmentCount).toBeLessThan(20))
+  await engine.close()
+})
+
+test('retention that came before the newest segments were durable comes again', async () => {
+  const clock = new SimClock()
+  const held: (() => void)[] = []
+  let isHolding = true
+  const disk = makeFaultyDisk().fileSystem
+  const fileSystem: FileSystem = {
+    ...disk,
+    open(path, mode) {
+      const file = disk.open(path, mode)
+      const sync: File['sync'] = (done) => {
+        if (isHolding && path.endsWith('.log')) held.push(() => file.sync(done))
+        else file.sync(done)
+      }
+      return { ...file, sync }
+    },
+  }
+  const engine = await openEngine(directory.path, { segmentBytes: 1000, retentionBytes: 3000 }, { clock, fileSystem })
+  for (let i = 0; i < 20; i++) await append(logOf(engine), ['x'.repeat(900)], { acks: 1 })
+  clock.advance(100)
+  await new Promise((resolve) => setImmediate(resolve))
+  expect(logOf(engine).segmentCount).toBe(20)
+  isHolding = false
+  for (const release of held) release()
+  await logOf(engine).flush()
+  clock.advance(2000)
+  await vi.waitFor(() => expect(logOf(engine).segmentCount).toBeLessThan(6))
   await engine.close()
 })
 

@@ -19,6 +19,8 @@ import { SyncTurns } from './sync-turns.ts'
 const DELETED_PREFIX = '@deleted-'
 /** After a roll, retention waits so long, so that a burst of rolls costs one pass. */
 const RETENTION_SOON_MS = 50
+/** After a pass that could not remove all that has expired. */
+const RETENTION_AGAIN_MS = 1000
 /** A short retention is looked after ten times in its length, a long one at the regular interval. */
 const RETENTION_CHECKS_PER_LIFE = 10
 const RETENTION_CHECK_MS_MIN = 100
@@ -108,6 +110,7 @@ export class SegmentLogEngine implements LogEngine, LogContext {
   #lastSave: Promise<void> | undefined
   #retaining: Promise<void> = Promise.resolve()
   readonly #toRetain = new Set<SegmentPartitionLog>()
+  readonly #toRetainAgain = new Set<SegmentPartitionLog>()
   readonly #timers = new Map<string, Timer>()
   #retentionDelayMs = 0
   #isClosed = false
@@ -129,6 +132,7 @@ export class SegmentLogEngine implements LogEngine, LogContext {
       // The deletion of this topic was cut short after it had taken effect.
       if (!names.has(topic) && deleted.some((name) => name.startsWith(deletedPrefix(topic)))) engine.#known.delete(key)
     }
+    await checkpoint.settle()
     // From here on a stop is not clean until the next checkpoint says that it was.
     await engine.#saveInBoth()
     for (const name of deleted) parts.fileSystem.removeDirectory(join(parts.directory, name))
@@ -379,19 +383,32 @@ export class SegmentLogEngine implements LogEngine, LogContext {
     })
   }
 
+  /** Plans one for later, which does not keep the next one for a roll from coming soon. */
+  #retainAgain(logs: readonly SegmentPartitionLog[]): void {
+    const isPlanned = this.#toRetainAgain.size > 0
+    for (const log of logs) this.#toRetainAgain.add(log)
+    if (isPlanned || logs.length === 0 || this.#isClosed) return
+    this.#after('retention again', RETENTION_AGAIN_MS, () => {
+      const planned = [...this.#toRetainAgain]
+      this.#toRetainAgain.clear()
+      this.#retainSoon(planned)
+    })
+  }
+
   #retain(logs: readonly SegmentPartitionLog[]): void {
     this.#retaining = this.#retaining.then(async () => {
       if (this.#isClosed) return
       const now = this.clock.now()
       const moved = logs.filter((log) => log.applyRetention(now))
-      if (moved.length === 0) return
       try {
-        await this.#saveInBoth()
+        if (moved.length > 0) await this.#saveInBoth()
+        for (const log of moved) log.removeDoomed()
       } catch (error) {
         // Nothing may be removed before it is on record; the next pass tries again.
-        return this.logger.warn({ error }, 'cannot save the log start for retention')
+        this.logger.warn({ error }, 'cannot save the log start for retention')
       }
-      for (const log of moved) log.removeDoomed()
+      // What could not go while its successor was not on stable storage need not wait for the next roll.
+      this.#retainAgain(logs.filter((log) => log.hasExpired(now)))
     })
   }
 

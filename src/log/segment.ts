@@ -136,8 +136,8 @@ export class Segment implements FileOwner {
 
   /** Notes a batch that has been written at the end of the file. */
   noteAppended(batch: Buffer, recordCount: number, now: number, indexIntervalBytes: number): void {
-    const index = this.index()
-    if (this.sizeBytes > 0 && this.#bytesSinceIndexEntry >= indexIntervalBytes) {
+    const index = this.#indexToAddTo()
+    if (index !== undefined && this.sizeBytes > 0 && this.#bytesSinceIndexEntry >= indexIntervalBytes) {
       index.add(this.nextOffset - this.baseOffset, this.sizeBytes, this.maxTimestamp)
       this.#bytesSinceIndexEntry = 0
     }
@@ -147,7 +147,16 @@ export class Segment implements FileOwner {
     this.nextOffset += recordCount
     const maxTimestamp = getMaxTimestamp(batch, 0)
     if (maxTimestamp > this.maxTimestamp) this.maxTimestamp = maxTimestamp
-    if (index.count - this.#indexEntriesWritten >= INDEX_ENTRIES_WAITING_MAX) this.writeIndex()
+    if (index !== undefined && index.count - this.#indexEntriesWritten >= INDEX_ENTRIES_WAITING_MAX) this.writeIndex()
+  }
+
+  /** The batch is in the file already: an index that cannot be had just now must not make anyone refuse it. */
+  #indexToAddTo(): OffsetIndex | undefined {
+    try {
+      return this.index()
+    } catch {
+      return undefined
+    }
   }
 
   /**
@@ -348,4 +357,20 @@ export function readFully(file: File, target: Buffer, length: number, position: 
     done += count
   }
   return done
+}
+
+/** The same in the thread pool. */
+export function readFullyLater(
+  file: File,
+  target: Buffer,
+  length: number,
+  position: number,
+  done: (error: NodeJS.ErrnoException | null, bytesRead: number) => void,
+  already = 0,
+): void {
+  file.readLater(target, already, length - already, position + already, (error, count) => {
+    const bytesRead = already + count
+    if (error !== null || count === 0 || bytesRead === length) done(error, bytesRead)
+    else readFullyLater(file, target, length, position, done, bytesRead)
+  })
 }

@@ -2,7 +2,7 @@ import { BrokerError } from '../../src/base/broker-error.ts'
 import type { Acks, PartitionLog } from '../../src/log/log-engine.ts'
 import { endOf, type FoundBatch, makeBatch, splitBatches } from './batches.ts'
 import type { DamagedPlace, Judge, PartitionModel } from './partition-model.ts'
-import { describe, type World } from './world.ts'
+import { describe, type Place, type World } from './world.ts'
 
 /** What a read gave. `highWatermark` is that of the moment when it was asked for. */
 type ReadOutcome = { readonly found: FoundBatch[]; readonly highWatermark: number } | { readonly error: Error }
@@ -17,13 +17,20 @@ export class Client {
     this.#world = world
   }
 
-  /** Sends one batch to some partition; the answer is checked whenever it comes. */
+  /** Sends some batches in one turn, to one partition or to several; each answer is checked whenever it comes. */
   append(): void {
     const world = this.#world
     const { random } = world
-    const place = world.anyPlace()
-    if (!place) return
-    const { model, log } = place
+    const only = random.chance(0.4) ? world.anyPlace() : undefined
+    for (let count = random.pick([1, 1, 2, 4]); count > 0; count -= 1) {
+      const place = only ?? world.anyPlace()
+      if (place) this.#send(place)
+    }
+  }
+
+  #send({ model, log }: Place): void {
+    const world = this.#world
+    const { random } = world
     const count = random.pick([1, 1, 2, 3, 6])
     const now = world.clock.now()
     const timestamps = Array.from({ length: count }, () => now - random.below(random.pick([1, 50, 10_000])))

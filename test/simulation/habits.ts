@@ -29,6 +29,8 @@ export type Step = keyof typeof STEPS
  */
 export interface Habits {
   readonly steps: Readonly<Record<Step, number>>
+  /** How many of the lives have a disk that fails, fills up and rots. */
+  readonly faultyShare: number
   /** How many of the processes are stopped in order. */
   readonly cleanShare: number
   /** How many of the others are killed without a power cut. */
@@ -41,9 +43,9 @@ export interface Habits {
   readonly stepCounts: readonly number[]
 }
 
-/** A bit of everything. */
-export const PLAIN_HABITS: Habits = {
+const PLAIN: Habits = {
   steps: STEPS,
+  faultyShare: 0.5,
   cleanShare: 0.15,
   killShare: 0.25,
   spoilShare: 0.15,
@@ -51,9 +53,74 @@ export const PLAIN_HABITS: Habits = {
   stepCounts: [4, 30, 90],
 }
 
-/** Some habits. */
+/** Ways to live, by name. */
+export const HABITS = {
+  /** A bit of everything. */
+  plain: PLAIN,
+  /** The disk is full again and again. */
+  fullDisk: {
+    ...PLAIN,
+    steps: { ...STEPS, append: 700, fillDisk: 120, makeRoom: 120, fault: 0, rot: 0 },
+    faultyShare: 1,
+    policies: ['always'],
+    stepCounts: [30],
+  },
+  /** Disks fail, and the process dies of it while the page cache lives on. */
+  failingDisk: {
+    ...PLAIN,
+    steps: { ...STEPS, fault: 100, fillDisk: 0 },
+    faultyShare: 1,
+    killShare: 0.6,
+    policies: ['always', 'always', 'interval'],
+    stepCounts: [12, 30],
+  },
+  /** Processes live short lives and are killed in the middle of everything. */
+  shortLives: {
+    ...PLAIN,
+    steps: { ...STEPS, openTopic: 60, deleteTopic: 10 },
+    faultyShare: 0,
+    killShare: 0.5,
+    cleanShare: 0.05,
+    policies: ['always'],
+    stepCounts: [4, 12],
+  },
+  /** Topics come and go. */
+  manyTopics: {
+    ...PLAIN,
+    steps: { ...STEPS, openTopic: 80, deleteTopic: 80, deleteRecords: 60 },
+    faultyShare: 0.2,
+    stepCounts: [30],
+  },
+  /** Records are synced some time after they were acknowledged. */
+  lateSyncs: {
+    ...PLAIN,
+    steps: { ...STEPS, append: 600, completeAll: 300, advance: 300 },
+    faultyShare: 0.1,
+    policies: ['interval'],
+    stepCounts: [30],
+  },
+  /** Logs lose their beginnings all the time. */
+  expiry: {
+    ...PLAIN,
+    steps: { ...STEPS, deleteRecords: 120, configure: 60, advance: 200 },
+    faultyShare: 0.3,
+    spoilShare: 0.4,
+    stepCounts: [30],
+  },
+  /** Consumers ask for times and offsets, and find damage. */
+  lookups: {
+    ...PLAIN,
+    steps: { ...STEPS, findTime: 300, read: 300, rot: 10 },
+    cleanShare: 0.4,
+    spoilShare: 0.5,
+  },
+} as const satisfies Record<string, Habits>
+
+export type HabitName = keyof typeof HABITS
+
+/** Some way to live: one of those that have a name, or a mixture that nobody has thought of. */
 export function anyHabits(random: SeededRandom): Habits {
-  if (random.chance(0.3)) return PLAIN_HABITS
+  if (random.chance(0.6)) return HABITS[random.pick(Object.keys(HABITS) as HabitName[])]
   const steps = Object.entries(STEPS).map(([step, weight]) => {
     // Without appends and syncs there would be nothing to lose.
     const factors = step === 'append' || step === 'completeOne' ? [0.5, 1, 1] : [0, 0.3, 1, 4]
@@ -61,16 +128,11 @@ export function anyHabits(random: SeededRandom): Habits {
   })
   return {
     steps: Object.fromEntries(steps) as Record<Step, number>,
+    faultyShare: random.pick([0, 1]),
     cleanShare: random.pick([0, 0.15, 0.5]),
     killShare: random.pick([0.1, 0.25, 0.6]),
     spoilShare: random.pick([0, 0.15, 0.5]),
-    policies: random.pick<Habits['policies']>([
-      PLAIN_HABITS.policies,
-      ['always'],
-      ['always'],
-      ['interval'],
-      ['os', 'always'],
-    ]),
-    stepCounts: random.pick([[12], [40], PLAIN_HABITS.stepCounts]),
+    policies: random.pick<Habits['policies']>([PLAIN.policies, ['always'], ['interval'], ['os', 'always']]),
+    stepCounts: random.pick([[12], [40], PLAIN.stepCounts]),
   }
 }

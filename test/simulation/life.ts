@@ -1,5 +1,5 @@
 import { damageCheckpoint, damageIndexes, damageSegment, removeCheckpoint } from './damage.ts'
-import { anyHabits } from './habits.ts'
+import { anyHabits, type HabitName, HABITS } from './habits.ts'
 import type { LifeReport } from './life-report.ts'
 import { type Ending, Violation } from './partition-model.ts'
 import { SeededRandom } from './seeded-random.ts'
@@ -10,6 +10,8 @@ import { describe, World } from './world.ts'
 
 export interface LifeOptions {
   readonly seed: number
+  /** How it is lived; chosen by the seed when undefined. */
+  readonly habit: HabitName | undefined
   /** After so many ends of a process the life is over. */
   readonly endings: number
   readonly report: LifeReport
@@ -43,10 +45,10 @@ const TURNING_POINTS: readonly OperationKind[] = [
 ]
 
 /** Lives through one seeded history of starts, work, faults, kills and power cuts. Throws the first Violation. */
-export async function live({ seed, endings, report, onTrace }: LifeOptions): Promise<void> {
+export async function live({ seed, habit, endings, report, onTrace }: LifeOptions): Promise<void> {
   const random = new SeededRandom(seed)
-  const hasFaults = random.chance(0.5)
-  const habits = anyHabits(random)
+  const habits = habit ? HABITS[habit] : anyHabits(random)
+  const hasFaults = random.chance(habits.faultyShare)
   const world = new World({ seed: random.next(), report, hasFaults, habits, isLarge: random.chance(0.02), onTrace })
   const life = new Life(world)
   report.lives += 1

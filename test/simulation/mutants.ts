@@ -1,3 +1,5 @@
+import type { HabitName } from './habits.ts'
+
 /** A mistake that could be made in src/log, and that the simulation must find. */
 export interface Mutant {
   readonly name: string
@@ -6,6 +8,8 @@ export interface Mutant {
   /** Text that is in that file exactly once. */
   readonly find: string
   readonly replace: string
+  /** The lives in which it shows best; any, when undefined. */
+  readonly habit?: HabitName
   /** What it would do to users. */
   readonly why: string
 }
@@ -56,6 +60,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: LOG,
     find: 'const finish = (error) => {',
     replace: 'const finish = () => {\n            const error = null;',
+    habit: 'failingDisk',
     why: 'acknowledged records were never on the disk',
   },
   {
@@ -63,6 +68,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: LOG,
     find: "if (error !== null)\n                this.#fail(this.#refusal('a sync failed', error));",
     replace: 'if (error !== null)\n                this.#sync(true);',
+    habit: 'failingDisk',
     why: 'the second one succeeds without having written anything',
   },
   {
@@ -84,6 +90,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: LOG,
     find: 'this.#context.clock.setTimer(policy.intervalMs,',
     replace: 'this.#context.clock.setTimer(policy.intervalMs * 50,',
+    habit: 'lateSyncs',
     why: 'more is lost than flush.policy promises',
   },
   {
@@ -91,6 +98,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: LOG,
     find: 'this.#syncDueOffset = this.#writtenOffset;',
     replace: '',
+    habit: 'lateSyncs',
     why: 'each further segment waits a whole interval more',
   },
   {
@@ -98,6 +106,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: LOG,
     find: 'append(batch, recordCount, acks, waiter) {\n        if (this.failure !== undefined)\n            throw this.failure;',
     replace: 'append(batch, recordCount, acks, waiter) {',
+    habit: 'failingDisk',
     why: 'records are written behind bytes of unknown state',
   },
   {
@@ -105,6 +114,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: LOG,
     find: 'this.#context.noteDiskFull(error);\n        this.#nextOffset = this.#writtenOffset;',
     replace: 'this.#context.noteDiskFull(error);',
+    habit: 'fullDisk',
     why: 'a hole in the offsets after a full disk',
   },
   {
@@ -112,6 +122,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: LOG,
     find: "const FULL_CODES = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);",
     replace: 'const FULL_CODES = new Set();',
+    habit: 'fullDisk',
     why: 'produce does not go on by itself when there is room again',
   },
   {
@@ -133,6 +144,7 @@ export const MUTANTS: readonly Mutant[] = [
                 segment.syncedBytes = sizeBytes;
                 segment.syncedMaxTimestamp = maxTimestamp;
                 segment.isNameSynced = true;`,
+    habit: 'failingDisk',
     why: 'after a failure the log goes on with offsets that do not fit its bytes',
   },
   {
@@ -144,6 +156,7 @@ export const MUTANTS: readonly Mutant[] = [
         log.noteSaved(log.logStartOffset);
         log.removeDoomed();
         await this.#saveInBoth();`,
+    habit: 'expiry',
     why: 'after a power cut the start of the log is missing',
   },
   {
@@ -151,6 +164,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: LOG,
     find: 'i < this.#segments.length - 1 && this.#segments[i].nextOffset <= logStartOffset',
     replace: 'i < this.#segments.length && this.#segments[i].nextOffset <= logStartOffset',
+    habit: 'expiry',
     why: 'offsets begin anew',
   },
   {
@@ -158,6 +172,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: LOG,
     find: 'Math.min(this.logStartOffset, this.#durableOffset)',
     replace: 'this.logStartOffset',
+    habit: 'expiry',
     why: 'the broker does not start after a power cut',
   },
   {
@@ -172,6 +187,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: WRITE,
     find: 'file.truncate(position + whole);',
     replace: '',
+    habit: 'fullDisk',
     why: 'the next start finds more bytes than it should and closes the partition',
   },
   {
@@ -179,7 +195,17 @@ export const MUTANTS: readonly Mutant[] = [
     file: WRITE,
     find: 'while (whole + batches[count].length <= taken)',
     replace: 'while (taken < 0)',
+    habit: 'fullDisk',
     why: 'a power cut brings back what was refused',
+  },
+  {
+    name: 'a batch is refused for the sake of its index',
+    file: 'segment.js',
+    find: 'catch {\n            return undefined;\n        }\n    }\n    /**\n     * Brings the .idx file up to date.',
+    replace:
+      'catch (error) {\n            throw error;\n        }\n    }\n    /**\n     * Brings the .idx file up to date.',
+    habit: 'failingDisk',
+    why: 'what was refused is in the log after a restart',
   },
   {
     name: 'no checksum in recovery',
@@ -201,6 +227,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: RECOVERY,
     find: 'scanBatches(file, segment, size,',
     replace: 'scanBatches(file, emptySegment(segment.baseOffset), size,',
+    habit: 'lookups',
     why: 'one damaged batch makes it cut everything behind it, silently',
   },
   {
@@ -208,6 +235,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: RECOVERY,
     find: 'if (found.sizeBytes === segment.sizeBytes) {',
     replace: 'if (found.sizeBytes >= 0) {',
+    habit: 'failingDisk',
     why: 'after a failed sync it keeps what is on no disk',
   },
   {
@@ -229,6 +257,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: RECOVERY,
     find: 'if (size === 0)',
     replace: 'if (size < 0)',
+    habit: 'shortLives',
     why: 'it vanishes in a power cut with what was acknowledged into it',
   },
   {
@@ -236,6 +265,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: RECOVERY,
     find: 'if (isLastKnown || base === this.#nextOffset) {',
     replace: 'if (isLastKnown || (base === this.#nextOffset && this.#truncatedBytes === 0)) {',
+    habit: 'fullDisk',
     why: 'the rest of a refused write costs a whole acknowledged segment',
   },
   {
@@ -250,6 +280,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'log-reader.js',
     find: 'fault = findBatchFault(buffer, at, count);',
     replace: 'fault = undefined;',
+    habit: 'lookups',
     why: 'damaged records are served',
   },
   {
@@ -260,11 +291,12 @@ export const MUTANTS: readonly Mutant[] = [
     why: 'consumers read what is not durable yet',
   },
   {
-    name: 'the index is believed without its checksum',
-    file: 'offset-index.js',
-    find: 'if (crc32c(bytes, at, at + 16) !== bytes.readUInt32BE(at + 16))',
-    replace: 'if (bytes.length === 0)',
-    why: 'a damaged index hides records from a lookup by time',
+    name: 'the index forgets how late the records before an entry are',
+    file: 'segment.js',
+    find: 'index.add(this.nextOffset - this.baseOffset, this.sizeBytes, this.maxTimestamp);',
+    replace: 'index.add(this.nextOffset - this.baseOffset, this.sizeBytes, -1);',
+    habit: 'lookups',
+    why: 'a lookup by time passes over records',
   },
   {
     name: 'the checkpoint is not synced',
@@ -292,6 +324,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: CHECKPOINT,
     find: 'if (!this.#durableNames.has(path)) {',
     replace: 'if (path === undefined) {',
+    habit: 'shortLives',
     why: 'the first checkpoints vanish in a power cut',
   },
   {
@@ -320,6 +353,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: ENGINE,
     find: 'isNew ||= mustMake || entry === undefined;',
     replace: 'isNew ||= mustMake;',
+    habit: 'shortLives',
     why: 'a topic made by a broker that was killed a moment later vanishes in a power cut',
   },
   {
@@ -334,6 +368,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: ENGINE,
     find: 'async #saveInBoth() {\n        await this.#save();\n        await this.#save();',
     replace: 'async #saveInBoth() {\n        await this.#save();',
+    habit: 'expiry',
     why: 'when the newer one is damaged, a start with the older one loses records',
   },
   {
@@ -341,6 +376,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: ENGINE,
     find: 'this.#known.set(keyOf(topic, partition), { topic, partition, facts: log.facts() });',
     replace: '',
+    habit: 'manyTopics',
     why: 'a crash in between leaves a log that is taken for a new one',
   },
   {
@@ -348,6 +384,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: ENGINE,
     find: 'deleted.some((name) => name.startsWith(deletedPrefix(topic)))',
     replace: 'deleted.length < 0',
+    habit: 'manyTopics',
     why: 'a topic of the same name cannot be written to',
   },
   {

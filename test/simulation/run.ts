@@ -1,3 +1,4 @@
+import type { HabitName } from './habits.ts'
 import { live } from './life.ts'
 import type { LifeReport } from './life-report.ts'
 import { Violation } from './partition-model.ts'
@@ -11,7 +12,9 @@ export interface SeedFailure {
   readonly story: readonly string[]
 }
 
-export interface RunLimits {
+export interface RunOptions {
+  /** How all lives are lived; each in its own way when undefined. */
+  readonly habit: HabitName | undefined
   /** Lives that are begun at most. */
   readonly seeds: number
   /** No life is begun once so many power cuts have happened. */
@@ -29,23 +32,23 @@ const STORY_LINES = 60
  */
 export async function runSeeds(
   seeds: Iterable<number>,
-  limits: RunLimits,
+  options: RunOptions,
   report: LifeReport,
   storyLines = STORY_LINES,
 ): Promise<SeedFailure | undefined> {
   const startedAt = performance.now()
   let count = 0
   for (const seed of seeds) {
-    if (count >= limits.seeds || report.powerCuts >= limits.powerCuts) return undefined
-    if (performance.now() - startedAt >= limits.milliseconds) return undefined
+    if (count >= options.seeds || report.powerCuts >= options.powerCuts) return undefined
+    if (performance.now() - startedAt >= options.milliseconds) return undefined
     count += 1
-    if (!(await liveOnce(seed, report, undefined))) continue
+    if (!(await liveOnce(seed, options.habit, report, undefined))) continue
     const story: string[] = []
     const note = (line: string) => {
       story.push(line)
       if (story.length > 2 * storyLines) story.splice(0, storyLines)
     }
-    const violation = await liveOnce(seed, { ...report }, note)
+    const violation = await liveOnce(seed, options.habit, { ...report }, note)
     if (!violation) throw new Error(`Seed ${seed} went two different ways: something in it is left to chance`)
     return { seed, violation, story: story.slice(-storyLines) }
   }
@@ -59,6 +62,7 @@ export function* seedsFrom(first: number): Generator<number> {
 
 async function liveOnce(
   seed: number,
+  habit: HabitName | undefined,
   report: LifeReport,
   onTrace: ((line: string) => void) | undefined,
 ): Promise<Violation | undefined> {
@@ -70,7 +74,7 @@ async function liveOnce(
   process.on('unhandledRejection', catchStray)
   process.on('uncaughtException', catchStray)
   try {
-    await live({ seed, endings: ENDINGS_PER_LIFE, report, ...(onTrace && { onTrace }) })
+    await live({ seed, habit, endings: ENDINGS_PER_LIFE, report, ...(onTrace && { onTrace }) })
   } catch (error) {
     if (error instanceof Violation) return error
     throw new Error(`Seed ${seed} broke the simulation itself`, { cause: error })

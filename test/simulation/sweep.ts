@@ -1,4 +1,4 @@
-import { PLAIN_HABITS } from './habits.ts'
+import { HABITS } from './habits.ts'
 import { Life } from './life.ts'
 import type { LifeReport } from './life-report.ts'
 import { Violation } from './partition-model.ts'
@@ -99,7 +99,7 @@ async function attempt(
 }
 
 function newWorld(report: LifeReport, onTrace: ((line: string) => void) | undefined): World {
-  return new World({ seed: WORK_SEED, report, hasFaults: false, habits: PLAIN_HABITS, isLarge: false, onTrace })
+  return new World({ seed: WORK_SEED, report, hasFaults: false, habits: HABITS.plain, isLarge: false, onTrace })
 }
 
 /** Opens the engine, takes steps until the disk has had enough operations, and closes it; the process may die anywhere. */

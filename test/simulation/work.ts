@@ -72,7 +72,7 @@ export class Work {
     const { random, process } = world
     switch (kind) {
       case 'append':
-        for (let count = random.pick([1, 1, 2, 4]); count > 0; count -= 1) this.client.append()
+        this.client.append()
         if (random.chance(0.8)) await process.turn()
         return
       case 'turn':

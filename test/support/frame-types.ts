@@ -9,5 +9,4 @@ export const LIST_OFFSETS = 7
 export const FETCH_OFFSETS = 8
 export const DELETE_TOPIC = 9
 export const ALTER_TOPIC = 10
-export const LIST_GROUPS = 11
 export const DELETE_RECORDS = 13
