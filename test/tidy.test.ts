@@ -75,7 +75,7 @@ function findFaults(path: string, source: string): string[] {
         faults.push(`imports ${specifier}: only base/file-system.ts may`)
       continue
     }
-    if (!specifier.endsWith('.ts')) faults.push(`imports ${specifier} without its .ts ending`)
+    if (!/\.(?:ts|json)$/.test(specifier)) faults.push(`imports ${specifier} without its .ts ending`)
     const target = normalize(join(dirname(path), specifier))
     if (!isTest && !mayImport(path, target)) faults.push(`imports ${target}, which ${roomOf(path)} may not`)
   }

@@ -223,7 +223,10 @@ export class SegmentPartitionLog implements PartitionLog, ReadableLog {
           this.appendedBytes += batches[i].length
         }
         this.#writtenOffset = segment.nextOffset
-        if (error !== undefined) throw error
+        if (error !== undefined) {
+          segment.cuts++
+          throw error
+        }
         from = to
       }
     } catch (error) {
@@ -454,7 +457,7 @@ export class SegmentPartitionLog implements PartitionLog, ReadableLog {
     // It may have waited for its turn, and more was written or all is over: what there is to sync shows now.
     const segment = this.failure === undefined ? this.#firstToSync(withActive) : undefined
     if (segment === undefined) return this.#syncOver()
-    const { sizeBytes, nextOffset, maxTimestamp } = segment
+    const { sizeBytes, nextOffset, maxTimestamp, cuts } = segment
     let open: OpenFile
     try {
       open = this.#context.files.pin(segment.logPath, segment)
@@ -470,6 +473,7 @@ export class SegmentPartitionLog implements PartitionLog, ReadableLog {
       if (error === null && this.failure === undefined) {
         segment.syncedBytes = sizeBytes
         segment.syncedMaxTimestamp = maxTimestamp
+        segment.syncedCuts = cuts
         segment.isNameSynced = true
         this.#durableOffset = nextOffset
       }

@@ -54,6 +54,8 @@ test('a log that was not stopped in order is recovered, and its leader epoch goe
   expect(engine.leaderEpoch).toBe(1)
   expect((await readAll(logOf(engine, 1))).size).toBe(50)
   expect(await append(logOf(engine, 1), ['more'])).toBe(50)
+  const ends = [-1, 0, 1, 2].map((epoch) => logOf(engine, 1).epochEndOffset(epoch))
+  expect(ends).toEqual([undefined, { epoch: 0, endOffset: 50 }, { epoch: 1, endOffset: 51 }, undefined])
   await engine.close()
 })
 
@@ -171,7 +173,8 @@ test('retention by size keeps at least that much and moves the log start for goo
   const config = { segmentBytes: 2000, retentionBytes: 5000 }
   let engine = await openEngine(directory.path, config)
   for (let i = 0; i < 200; i++) await append(logOf(engine), [`value ${i}`])
-  await vi.waitFor(() => expect(logOf(engine).sizeBytes).toBeLessThan(7000))
+  // At most one segment more than the limit when the last pass was made; since then the newest may have filled up.
+  await vi.waitFor(() => expect(logOf(engine).sizeBytes).toBeLessThan(9000), { timeout: 5_000 })
   expect(logOf(engine).sizeBytes).toBeGreaterThanOrEqual(5000)
   const start = logOf(engine).logStartOffset
   expect(start).toBeGreaterThan(0)

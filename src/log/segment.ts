@@ -73,6 +73,9 @@ export class Segment implements FileOwner {
   syncedBytes: number
   /** The largest timestamp of what is on stable storage. */
   syncedMaxTimestamp: number
+  /** How often a partial write was cut off, and how many of the cuts are on stable storage: the others may come undone. */
+  cuts = 0
+  syncedCuts = 0
   /** Whether the file's name is on stable storage. */
   isNameSynced: boolean
   /** Whether the file was seen to be as long as it must be, once before the first write to it. */
@@ -117,7 +120,7 @@ export class Segment implements FileOwner {
   }
 
   get isDurable(): boolean {
-    return this.isNameSynced && this.syncedBytes === this.sizeBytes
+    return this.isNameSynced && this.syncedBytes === this.sizeBytes && this.syncedCuts === this.cuts
   }
 
   /** The log file, for use in this turn. */

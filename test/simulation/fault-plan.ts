@@ -26,6 +26,7 @@ const KINDS: readonly (readonly OperationKind[])[] = [
   ['read'],
   ['create'],
   ['open'],
+  ['open', 'create'],
   ['rename', 'remove', 'removeDirectory'],
   ['truncate'],
   ['size', 'list'],

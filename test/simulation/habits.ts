@@ -37,6 +37,8 @@ export interface Habits {
   readonly killShare: number
   /** How often indexes and checkpoints are spoilt between two processes. */
   readonly spoilShare: number
+  /** How many of the starts are cut short, or meet a fault. */
+  readonly troubledStartShare: number
   /** Flush policies that topics have. */
   readonly policies: readonly FlushPolicy['kind'][]
   /** Steps that a process may take. */
@@ -49,6 +51,7 @@ const PLAIN: Habits = {
   cleanShare: 0.15,
   killShare: 0.25,
   spoilShare: 0.15,
+  troubledStartShare: 0.25,
   policies: ['always', 'always', 'always', 'interval', 'os'],
   stepCounts: [4, 30, 90],
 }
@@ -62,6 +65,7 @@ export const HABITS = {
     ...PLAIN,
     steps: { ...STEPS, append: 700, fillDisk: 120, makeRoom: 120, fault: 0, rot: 0 },
     faultyShare: 1,
+    cleanShare: 0.3,
     policies: ['always'],
     stepCounts: [30],
   },
@@ -79,10 +83,29 @@ export const HABITS = {
     ...PLAIN,
     steps: { ...STEPS, openTopic: 60, deleteTopic: 10 },
     faultyShare: 0,
-    killShare: 0.5,
+    killShare: 0.6,
     cleanShare: 0.05,
     policies: ['always'],
     stepCounts: [4, 12],
+  },
+  /** Between short lives, indexes and checkpoints are lost or spoilt. */
+  spoiltFiles: {
+    ...PLAIN,
+    faultyShare: 0.1,
+    cleanShare: 0.4,
+    killShare: 0.8,
+    spoilShare: 0.8,
+    stepCounts: [4, 12],
+  },
+  /** A slow disk, so that checkpoints are in flight when the process dies, and starts that do not get through. */
+  troubledStarts: {
+    ...PLAIN,
+    steps: { ...STEPS, append: 200, completeOne: 60, completeAll: 10, advance: 300, deleteRecords: 60 },
+    faultyShare: 0.2,
+    cleanShare: 0.05,
+    killShare: 0.8,
+    troubledStartShare: 0.7,
+    stepCounts: [12],
   },
   /** Topics come and go. */
   manyTopics: {
@@ -105,6 +128,7 @@ export const HABITS = {
     steps: { ...STEPS, deleteRecords: 120, configure: 60, advance: 200 },
     faultyShare: 0.3,
     spoilShare: 0.4,
+    policies: ['always', 'interval', 'os'],
     stepCounts: [30],
   },
   /** Consumers ask for times and offsets, and find damage. */
@@ -132,6 +156,7 @@ export function anyHabits(random: SeededRandom): Habits {
     cleanShare: random.pick([0, 0.15, 0.5]),
     killShare: random.pick([0.1, 0.25, 0.6]),
     spoilShare: random.pick([0, 0.15, 0.5]),
+    troubledStartShare: random.pick([0, 0.25, 0.7]),
     policies: random.pick<Habits['policies']>([PLAIN.policies, ['always'], ['interval'], ['os', 'always']]),
     stepCounts: random.pick([[12], [40], PLAIN.stepCounts]),
   }

@@ -84,8 +84,9 @@ export class Life {
     let worst = last
     for (let attempt = 1; ; attempt += 1) {
       world.startProcess()
-      if (!this.#isGentle && attempt < 5 && random.chance(0.25)) {
-        if (random.chance(0.6)) world.plan.stopAfter(1 + random.below(random.pick([10, 60])))
+      if (!this.#isGentle && attempt < 5 && random.chance(world.options.habits.troubledStartShare)) {
+        if (random.chance(0.3)) world.plan.stopAfter(1 + random.below(random.pick([10, 60])))
+        else if (random.chance(0.5)) this.#stopAtTurningPoint(5)
         else if (world.options.hasFaults) world.plan.armAny(random)
       }
       if (await this.#open()) break
@@ -105,8 +106,13 @@ export class Life {
     const { random, plan, options } = this.#world
     const when = random.below(4)
     if (when === 0) plan.stopAfter(1 + random.below(random.pick([20, 100, 300])))
-    if (when === 1) plan.arm([random.pick(TURNING_POINTS)], random.below(random.pick([2, 10])), { kind: 'stop' }, false)
+    if (when === 1) this.#stopAtTurningPoint(random.pick([2, 10]))
     await this.#work.run(random.below(random.pick(options.habits.stepCounts)))
+  }
+
+  #stopAtTurningPoint(waitMax: number): void {
+    const { random, plan } = this.#world
+    plan.arm([random.pick(TURNING_POINTS)], random.below(waitMax), { kind: 'stop' }, false)
   }
 
   /** Ends the process, in order or not, and lets things happen to its disk until the next start. */
@@ -117,8 +123,11 @@ export class Life {
     let ending: Ending = random.chance(habits.cleanShare) && (await this.close()) ? 'clean' : 'kill'
     world.process.stop()
     world.say(`ended: ${ending}`)
-    if (ending === 'clean') world.report.cleanStops += 1
-    else if (!random.chance(habits.killShare)) ending = this.cutPower(random.pick(POWER_CUTS))
+    if (ending === 'clean') {
+      world.report.cleanStops += 1
+      // After a stop in order even a power cut takes nothing.
+      if (random.chance(0.3)) this.cutPower(random.pick(POWER_CUTS))
+    } else if (!random.chance(habits.killShare)) ending = this.cutPower(random.pick(POWER_CUTS))
     else {
       world.report.kills += 1
       // The page cache may have let go of pages that it believed to be on disk.
@@ -238,6 +247,7 @@ export class Life {
     world.isClosing = true
     if (world.random.chance(0.5)) world.plan.disarm()
     const places = world.places()
+    if (world.random.chance(0.5)) world.disk.capacityBytes = Number.POSITIVE_INFINITY
     if (world.random.chance(0.3)) this.#work.client.append()
     if (world.random.chance(0.3)) this.#work.client.deleteRecords()
     try {

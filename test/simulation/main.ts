@@ -1,7 +1,11 @@
-// Runs the simulation: `npm run sim -- --seed N` lives through one seed, and tells its story when a promise was broken;
-// with --seeds, --cuts or --seconds it goes on from that seed until so many lives, power cuts or seconds; --sweep breaks
-// off and disturbs a fixed piece of work at each of its operations instead. --lines says how much of the story is told,
-// --habit how it is lived (habits.ts).
+// Runs the simulation. `npm run sim -- --seed N` lives through one seed, and tells its story when a promise was broken.
+//
+// --seed 1,5,9      lives through a list of seeds
+// --seeds COUNT, --cuts COUNT, --seconds S
+//                   goes on from --seed until so many lives, power cuts or seconds
+// --habit NAME      how the lives are lived, see habits.ts; otherwise each in its own way
+// --lines COUNT     how much of the story is told
+// --sweep           breaks off, and disturbs, a fixed piece of work at each of its operations instead
 import { parseArgs } from 'node:util'
 import { type HabitName, HABITS } from './habits.ts'
 import { formatReport, newReport } from './life-report.ts'
@@ -29,15 +33,16 @@ console.log(`  ${(isFine ? '0' : '1').padStart(13)}  violations`)
 process.exitCode = isFine ? 0 : 1
 
 async function run(): Promise<boolean> {
+  const isList = values.seed.includes(',')
   const isOpenEnded = values.cuts !== undefined || values.seconds !== undefined
   const options = {
     habit: parseHabit(values.habit),
-    seeds: parseCount('seeds', values.seeds, isOpenEnded ? Number.POSITIVE_INFINITY : 1),
+    seeds: parseCount('seeds', values.seeds, isOpenEnded || isList ? Number.POSITIVE_INFINITY : 1),
     powerCuts: parseCount('cuts', values.cuts, Number.POSITIVE_INFINITY),
     milliseconds: parseCount('seconds', values.seconds, Number.POSITIVE_INFINITY) * 1000,
   }
   const storyLines = parseCount('lines', values.lines, 60)
-  const failure = await runSeeds(seedsFrom(parseCount('seed', values.seed, 1)), options, report, storyLines)
+  const failure = await runSeeds(parseSeeds(values.seed), options, report, storyLines)
   if (!failure) return true
   console.log(failure.story.join('\n'))
   console.log(
@@ -53,7 +58,7 @@ async function sweep(): Promise<boolean> {
     ['ends', ends],
     ['faults', faults],
   ] as const) {
-    if (result) console.log(`  ${name}: ${result.cases} cases over ${result.operations.length} operations`)
+    if (result) console.log(`  ${name}: ${result.cases} cases over ${result.operations} operations`)
   }
   const failure = ends.failure ?? faults?.failure
   if (failure) tellSweep(failure)
@@ -68,6 +73,13 @@ function tellSweep({ what, violation, story }: NonNullable<SweepResult['failure'
 function parseHabit(text: string | undefined): HabitName | undefined {
   if (text === undefined || text in HABITS) return text as HabitName | undefined
   throw new Error(`Cannot use --habit ${text}: one of ${Object.keys(HABITS).join(', ')}`)
+}
+
+/** One seed to begin with, or a list of them. */
+function parseSeeds(text: string): Iterable<number> {
+  if (!text.includes(',')) return seedsFrom(parseCount('seed', text, 1))
+  const seeds = text.split(',').filter((seed) => seed !== '')
+  return seeds.map((seed) => parseCount('seed', seed, 1))
 }
 
 function parseCount(name: string, text: string | undefined, otherwise: number): number {

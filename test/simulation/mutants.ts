@@ -138,11 +138,13 @@ export const MUTANTS: readonly Mutant[] = [
     find: `if (error === null && this.failure === undefined) {
                 segment.syncedBytes = sizeBytes;
                 segment.syncedMaxTimestamp = maxTimestamp;
+                segment.syncedCuts = cuts;
                 segment.isNameSynced = true;
                 this.#durableOffset = nextOffset;`,
     replace: `if (error === null) {
                 segment.syncedBytes = sizeBytes;
                 segment.syncedMaxTimestamp = maxTimestamp;
+                segment.syncedCuts = cuts;
                 segment.isNameSynced = true;`,
     habit: 'failingDisk',
     why: 'after a failure the log goes on with offsets that do not fit its bytes',
@@ -199,15 +201,6 @@ export const MUTANTS: readonly Mutant[] = [
     why: 'a power cut brings back what was refused',
   },
   {
-    name: 'a batch is refused for the sake of its index',
-    file: 'segment.js',
-    find: 'catch {\n            return undefined;\n        }\n    }\n    /**\n     * Brings the .idx file up to date.',
-    replace:
-      'catch (error) {\n            throw error;\n        }\n    }\n    /**\n     * Brings the .idx file up to date.',
-    habit: 'failingDisk',
-    why: 'what was refused is in the log after a restart',
-  },
-  {
     name: 'no checksum in recovery',
     file: RECOVERY,
     find: 'while (at + BATCH_HEADER_BYTES <= count && findBatchFault(buffer, at, count) === undefined) {',
@@ -233,24 +226,17 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'recovery trusts the page cache',
     file: RECOVERY,
-    find: 'if (found.sizeBytes === segment.sizeBytes) {',
-    replace: 'if (found.sizeBytes >= 0) {',
+    find: 'rewrite(file, segment.sizeBytes, found.sizeBytes);',
+    replace: '',
     habit: 'failingDisk',
     why: 'after a failed sync it keeps what is on no disk',
   },
   {
-    name: 'a recovered file is renamed before it is synced',
+    name: 'recovery does not sync what it keeps',
     file: RECOVERY,
-    find: 'copy.syncNow();',
-    replace: '',
-    why: 'a power cut right after a recovery empties the segment',
-  },
-  {
-    name: 'the rename of a recovered file is not made durable',
-    file: RECOVERY,
-    find: 'this.#fileSystem.rename(copyPath, path);\n        this.#isDirectoryChanged = true;',
-    replace: 'this.#fileSystem.rename(copyPath, path);',
-    why: 'a power cut brings the old file back, with what was appended since gone',
+    find: 'file.truncate(found.sizeBytes);\n            file.syncNow();',
+    replace: 'file.truncate(found.sizeBytes);',
+    why: 'a second power cut takes what had been recovered and read',
   },
   {
     name: 'an empty segment that is found counts as durable',
@@ -259,14 +245,6 @@ export const MUTANTS: readonly Mutant[] = [
     replace: 'if (size < 0)',
     habit: 'shortLives',
     why: 'it vanishes in a power cut with what was acknowledged into it',
-  },
-  {
-    name: 'a torn tail ends the log though the next segment follows on',
-    file: RECOVERY,
-    find: 'if (isLastKnown || base === this.#nextOffset) {',
-    replace: 'if (isLastKnown || (base === this.#nextOffset && this.#truncatedBytes === 0)) {',
-    habit: 'fullDisk',
-    why: 'the rest of a refused write costs a whole acknowledged segment',
   },
   {
     name: 'segments behind a gap are kept',
@@ -317,6 +295,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: CHECKPOINT,
     find: 'SLOT_NAMES[sequence % SLOT_NAMES.length]',
     replace: 'SLOT_NAMES[0]',
+    habit: 'troubledStarts',
     why: 'a power cut while it is written loses it',
   },
   {
@@ -368,7 +347,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: ENGINE,
     find: 'async #saveInBoth() {\n        await this.#save();\n        await this.#save();',
     replace: 'async #saveInBoth() {\n        await this.#save();',
-    habit: 'expiry',
+    habit: 'spoiltFiles',
     why: 'when the newer one is damaged, a start with the older one loses records',
   },
   {

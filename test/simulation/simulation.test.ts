@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type CompiledSimulation, compileSimulation } from './compiled.ts'
+import savedSeeds from './seeds.json' with { type: 'json' }
 
 // The storage engine lives through thousands of power cuts, kills, full and failing disks on a disk that forgets. Half of
 // the seeds are the same every time; the others are new every day. A failure prints the command that repeats it.
@@ -47,6 +48,20 @@ describe.concurrent('the storage engine keeps its promises', () => {
       expect(figure(output, 'power cuts')).toBeGreaterThanOrEqual(POWER_CUTS)
       expect(figure(output, 'records compared after a restart')).toBeGreaterThan(100_000)
       expect(figure(output, 'disk faults met')).toBeGreaterThan(1_000)
+    },
+    LIMIT_MS,
+  )
+
+  test(
+    'through the seeds that are known to find something',
+    async () => {
+      for (const habit of new Set(savedSeeds.map((saved) => saved.habit))) {
+        const seeds = savedSeeds.filter((saved) => saved.habit === habit).map(({ seed }) => seed)
+        // A list has a comma in it.
+        const { code, output } = await simulate('--seed', `${seeds.join(',')},`, ...(habit ? ['--habit', habit] : []))
+        expect(code, output).toBe(0)
+        expect(figure(output, 'schedules')).toBe(seeds.length)
+      }
     },
     LIMIT_MS,
   )

@@ -10,9 +10,22 @@ import { World } from './world.ts'
 // One fixed piece of work, broken off or disturbed at every single operation on the disk, one after the other: what chance
 // would leave out. (SQLite calls it the anomaly loop.)
 
-/** Chosen so that the work makes topics, rolls, expires, deletes records and a topic, and waits for syncs. */
-const WORK_SEED = 223
 const OPERATIONS_WANTED = 200
+const WORK_SEEDS_MAX = 2_000
+
+/** What the work must ask of the disk; with the first seed with which it does, it is taken. */
+const KINDS_WANTED: readonly OperationKind[] = [
+  'create',
+  'open',
+  'read',
+  'write',
+  'sync',
+  'makeDirectory',
+  'syncDirectory',
+  'rename',
+  'remove',
+  'removeDirectory',
+]
 
 const ENDS: readonly ('kill' | PowerCut)[] = ['kill', 'none', 'all', 'prefix', 'random', 'torn']
 
@@ -26,20 +39,20 @@ export interface SweepFailure {
 }
 
 export interface SweepResult {
-  /** Of the fixed work, undisturbed: what it asked of the disk, in order. */
-  readonly operations: readonly OperationKind[]
+  /** How many operations the fixed work takes when it is left alone. */
+  readonly operations: number
   readonly cases: number
   readonly failure: SweepFailure | undefined
 }
 
 /** Ends the process at each operation of the fixed work, in each way that there is, and checks the next start. */
 export async function sweepEnds(report: LifeReport): Promise<SweepResult> {
-  const operations = await listOperations(report)
+  const { seed, operations } = await chooseWork(report)
   let cases = 0
-  for (let at = 1; at <= operations.length + 1; at += 1) {
+  for (let at = 1; at <= operations + 1; at += 1) {
     for (const end of ENDS) {
       cases += 1
-      const failure = await attempt(`end ${end} before operation ${at}`, report, async (world, life) => {
+      const failure = await attempt(`end ${end} before operation ${at}`, seed, report, async (world, life) => {
         world.plan.stopAfter(at)
         await doFixedWork(world, life)
         world.process.stop()
@@ -55,14 +68,14 @@ export async function sweepEnds(report: LifeReport): Promise<SweepResult> {
 
 /** Lets each operation of the fixed work fail, once and from then on, and checks what follows and the next start. */
 export async function sweepFaults(report: LifeReport): Promise<SweepResult> {
-  const operations = await listOperations(report)
+  const { seed, operations } = await chooseWork(report)
   let cases = 0
-  for (let at = 1; at <= operations.length; at += 1) {
+  for (let at = 1; at <= operations; at += 1) {
     for (const fault of FAULTS) {
       for (const isPersistent of [false, true]) {
         cases += 1
         const name = `${fault.kind === 'error' ? fault.code : fault.kind} ${isPersistent ? 'from' : 'at'} operation ${at}`
-        const failure = await attempt(name, report, async (world, life) => {
+        const failure = await attempt(name, seed, report, async (world, life) => {
           world.plan.armAt(at, fault, isPersistent)
           await doFixedWork(world, life)
           world.process.stop()
@@ -77,11 +90,12 @@ export async function sweepFaults(report: LifeReport): Promise<SweepResult> {
 
 async function attempt(
   what: string,
+  seed: number,
   report: LifeReport,
   act: (world: World, life: Life) => Promise<void>,
 ): Promise<SweepFailure | undefined> {
   const story: string[] = []
-  const world = newWorld(report, (line) => {
+  const world = newWorld(seed, report, (line) => {
     story.push(line)
     if (story.length > 200) story.splice(0, 100)
   })
@@ -98,8 +112,8 @@ async function attempt(
   }
 }
 
-function newWorld(report: LifeReport, onTrace: ((line: string) => void) | undefined): World {
-  return new World({ seed: WORK_SEED, report, hasFaults: false, habits: HABITS.plain, isLarge: false, onTrace })
+function newWorld(seed: number, report: LifeReport, onTrace: ((line: string) => void) | undefined): World {
+  return new World({ seed, report, hasFaults: false, habits: HABITS.plain, isLarge: false, onTrace })
 }
 
 /** Opens the engine, takes steps until the disk has had enough operations, and closes it; the process may die anywhere. */
@@ -117,9 +131,18 @@ async function doFixedWork(world: World, life: Life): Promise<void> {
   if (!world.process.isStopped && !world.isSpent) await life.close()
 }
 
-async function listOperations(report: LifeReport): Promise<OperationKind[]> {
+/** Finds work that is worth the sweep: always the same as long as the broker does the same. */
+async function chooseWork(report: LifeReport): Promise<{ seed: number; operations: number }> {
+  for (let seed = 1; seed <= WORK_SEEDS_MAX; seed += 1) {
+    const kinds = await listOperations(seed, report)
+    if (KINDS_WANTED.every((kind) => kinds.includes(kind))) return { seed, operations: kinds.length }
+  }
+  throw new Error(`None of ${WORK_SEEDS_MAX} pieces of work asks the disk for ${KINDS_WANTED.join(', ')}`)
+}
+
+async function listOperations(seed: number, report: LifeReport): Promise<OperationKind[]> {
   const kinds: OperationKind[] = []
-  const world = newWorld({ ...report }, undefined)
+  const world = newWorld(seed, { ...report }, undefined)
   const life = new Life(world, { isGentle: true })
   world.startProcess()
   world.process.fileSystem.onOperation = (kind) => {

@@ -147,6 +147,7 @@ export class Work {
     world.topics.set(name, topic)
     while (topic.partitions.length < wanted) topic.partitions.push(world.newModel(topic, topic.partitions.length))
     world.say(`open ${name} with ${wanted} partitions`)
+    if (world.random.chance(0.2)) world.plan.stopAfter(1 + world.random.below(12))
     try {
       await world.process.settle(world.process.engine.openTopic(name, wanted, topic.config))
     } catch (error) {
@@ -166,8 +167,8 @@ export class Work {
   async #deleteTopic(): Promise<void> {
     const world = this.#world
     const topic = world.random.pick([...world.topics.values()])
-    if (world.random.chance(0.3)) this.client.deleteRecords()
-    if (world.random.chance(0.3)) world.plan.stopAfter(1 + world.random.below(25))
+    if (world.random.chance(0.5)) this.client.deleteRecords()
+    if (world.random.chance(0.4)) world.plan.stopAfter(1 + world.random.below(25))
     topic.state = 'deleting'
     world.say(`delete ${topic.name}`)
     try {
@@ -206,9 +207,10 @@ export class Work {
     if (!world.options.hasFaults) return
     world.report.disksFilled += 1
     world.wasFull = true
-    world.disk.capacityBytes = world.disk.usedBytes + world.random.below(world.random.pick([300, 3_000, 30_000]))
+    world.disk.capacityBytes = world.disk.usedBytes + world.random.below(world.random.pick([300, 1_000, 3_000, 30_000]))
     world.say(`the disk has room for ${world.disk.freeBytes} bytes`)
-    if (world.random.chance(0.2)) world.plan.stopAfter(1 + world.random.below(25))
+    if (world.random.chance(0.3)) world.plan.stopAfter(1 + world.random.below(25))
+    this.client.append()
   }
 
   /** The disk has room again; then everything goes on as if nothing had been, without a restart. */

@@ -70,6 +70,7 @@ export class BrokerHome {
     const env = {
       ...Object.fromEntries(inherited),
       CAFELOG_TCP_ADDR: '127.0.0.1:0',
+      CAFELOG_KAFKA_ADDR: '127.0.0.1:0',
       CAFELOG_HTTP_ADDR: '127.0.0.1:0',
       CAFELOG_DATA_DIR: this.dataDirectory,
       CAFELOG_CONFIG_DIR: this.configDirectory,
@@ -99,6 +100,7 @@ export class BrokerHome {
 export class BrokerProcess {
   readonly pid: number
   readonly port: number
+  readonly kafkaPort: number
   readonly httpPort: number
   /** From the call of the program until it said that it was ready. */
   readonly readyMs: number
@@ -109,10 +111,11 @@ export class BrokerProcess {
   readonly #child: ChildProcess
 
   private constructor(child: ChildProcess, start: { ready: LogLine; readyMs: number; log: readonly LogLine[] }) {
-    const ports = start.ready['ports'] as { json: number; http: number }
+    const ports = start.ready['ports'] as { json: number; kafka: number; http: number }
     this.#child = child
     this.pid = child.pid as number
     this.port = ports.json
+    this.kafkaPort = ports.kafka
     this.httpPort = ports.http
     this.readyMs = start.readyMs
     this.log = start.log
