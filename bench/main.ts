@@ -12,6 +12,7 @@ import { measureStart } from './experiments/start-up.ts'
 import { measureWakeUp } from './experiments/wake-up.ts'
 import { formatTable } from './format.ts'
 import { NativeClient } from './native-client.ts'
+import { measureBusyCores } from './processes.ts'
 
 const EXPERIMENTS: Readonly<Record<string, (context: BenchContext) => Promise<ExperimentResult>>> = {
   produce: measureProduce,
@@ -20,6 +21,9 @@ const EXPERIMENTS: Readonly<Record<string, (context: BenchContext) => Promise<Ex
   start: measureStart,
   wake: measureWakeUp,
 }
+
+/** With more than that at work beside it, a measurement of absolute figures is not one. */
+const BUSY_CORES_MAX = 0.2
 
 const HELP = `Usage: npm run bench -- [options]
 
@@ -77,19 +81,28 @@ async function main(): Promise<number> {
   }
   const machine = `${cpus().length} × ${cpus()[0].model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GiB, Node.js ${process.version}`
   console.log(`${machine}, ${rounds} round${rounds === 1 ? '' : 's'}${values.quick ? ', quick: do not quote' : ''}`)
-  const results: Record<string, ExperimentResult> = {}
+  const results: Record<string, ExperimentResult & { busyCores: number }> = {}
   try {
     for (const name of names) {
+      const busyCores = await measureBusyCores()
       const result = await EXPERIMENTS[name](context)
-      results[name] = result
+      results[name] = { ...result, busyCores }
       console.log(`\n${result.title}\n\n${formatTable(result.columns, result.rows)}`)
       for (const note of result.notes) console.log(`  ${note}`)
+      if (busyCores > BUSY_CORES_MAX) {
+        console.log(
+          `  NOT QUIET: ${busyCores.toFixed(1)} cores were at work before this began. Only the ratios are worth something.`,
+        )
+      }
     }
   } finally {
     rmSync(directory, { recursive: true, force: true })
   }
   const floors = Object.values(results).flatMap((result) => result.floors)
-  console.log(`\nFloors\n\n${formatTable(['promise', 'measured', 'must be', 'verdict'], floors.map(describeFloor))}`)
+  const isQuiet = Object.values(results).every(({ busyCores }) => busyCores <= BUSY_CORES_MAX)
+  console.log(
+    `\nFloors${isQuiet ? '' : ' (the machine was not quiet)'}\n\n${formatTable(['promise', 'measured', 'must be', 'verdict'], floors.map(describeFloor))}`,
+  )
   if (values.json !== undefined) {
     const report = { machine, rounds, isQuick: values.quick, takenAt: new Date().toISOString(), floors, results }
     writeFileSync(values.json, `${JSON.stringify(report, null, 2)}\n`)

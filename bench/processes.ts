@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import { openSync, closeSync, existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { createServer } from 'node:net'
+import { cpus } from 'node:os'
 import { delimiter, join } from 'node:path'
 
 /** How to start a server. */
@@ -86,6 +87,22 @@ export function readMemory(pid: number): { residentBytes: number; peakBytes: num
 /** How many files, sockets and the like a process has open. Linux only. */
 export function countOpenFiles(pid: number): number {
   return readdirSync(`/proc/${pid}/fd`).length
+}
+
+/** How many cores of the machine are at work, measured for a second in which the caller does nothing. */
+export async function measureBusyCores(): Promise<number> {
+  const before = readCpuMs()
+  await pause(1000)
+  const after = readCpuMs()
+  const share = (after.busy - before.busy) / Math.max(1, after.all - before.all)
+  return share * cpus().length
+}
+
+function readCpuMs(): { busy: number; all: number } {
+  const times = cpus().map((cpu) => cpu.times)
+  const sum = (list: readonly number[]) => list.reduce((total, value) => total + value, 0)
+  const all = sum(times.flatMap((one) => Object.values(one)))
+  return { busy: all - sum(times.map((one) => one.idle)), all }
 }
 
 /** Where a program is, or undefined when it is not installed. System folders are looked into too. */

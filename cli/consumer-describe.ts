@@ -1,11 +1,24 @@
+import type { Answer } from '../client/operations.ts'
 import type { Command } from './command.ts'
-import { lagHeading, LAG_COLUMNS, readLag, type LagRow } from './groups.ts'
+import { lagHeading, LAG_COLUMNS, readGroup, readLag, type LagRow } from './groups.ts'
 import { isoTime, localTime } from './moment.ts'
 import { printRows, type Column } from './output.ts'
 
 interface Options {
   readonly members?: boolean
 }
+
+type Member = Answer<'FETCH_OFFSETS'>['members'][number]
+
+const MEMBER_COLUMNS: readonly Column<Member>[] = [
+  { title: 'MEMBER', value: (row) => row.member },
+  { title: 'CLIENT', value: (row) => row.client },
+  { title: 'HOST', value: (row) => row.host },
+  {
+    title: 'PARTITIONS',
+    value: ({ partitions }) => partitions.map(({ topic, partition }) => `${topic}/${partition}`).join(' '),
+  },
+]
 
 export const consumerDescribe: Command<Options> = {
   name: 'consumer describe',
@@ -18,15 +31,15 @@ export const consumerDescribe: Command<Options> = {
   exitCodes: [3],
   async run(session, [group = ''], options) {
     const connection = await session.connect()
-    const lag = await readLag(connection, group)
     if (options.members === true) {
-      const members: readonly { readonly member: string }[] = []
+      const { members } = await readGroup(connection, group)
       return printRows(session, members, {
-        columns: [{ title: 'MEMBER', value: (row) => row.member }],
+        columns: MEMBER_COLUMNS,
         name: (row) => row.member,
         whenEmpty: `Group "${group}" has no members`,
       })
     }
+    const lag = await readLag(connection, group)
     const columns: Column<LagRow>[] = [
       ...LAG_COLUMNS,
       { title: 'LOG-START', kind: 'count', isWide: true, value: (row) => row.logStartOffset },

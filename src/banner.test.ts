@@ -21,7 +21,11 @@ function banner(options: {
 }): string {
   const config = parseConfig(options.environment ?? {}, 20_000)
   const { host } = config.tcpAddress
-  const addresses = { json: { host: host ?? '::', port: options.port ?? 7070 }, http: { host: '::', port: 8080 } }
+  const addresses = {
+    json: { host: host ?? '::', port: options.port ?? 7070 },
+    kafka: { host: config.kafkaAddress.host ?? '::', port: 9092 },
+    http: { host: '::', port: 8080 },
+  }
   const report = { ...NEW, ...options.report }
   return formatBanner({ addresses, report }, { config, readyMs: 123.4, brokerctl: './brokerctl', isColored: false })
 }
@@ -31,12 +35,13 @@ test('a first start by the defaults', () => {
   CafeLog ${VERSION}  ready in 123 ms
 
   JSON   localhost:7070  the protocol of docs/protocol-json.md
+  Kafka  localhost:9092  Kafka's clients: docs/protocol-kafka.md
   HTTP   http://localhost:8080  /healthz  /readyz  /metrics
   Data   ./data  new, no topics yet
   Flush  always  a record is on stable storage before it is acknowledged
 
   Every machine that reaches this one may read and write, without a password.
-  For this machine only:  CAFELOG_TCP_ADDR=localhost:7070
+  For this machine only:  CAFELOG_TCP_ADDR=localhost:7070 CAFELOG_KAFKA_ADDR=localhost:9092
 
   Try, in a second terminal:
     ./brokerctl topic create orders --partitions 3
@@ -59,7 +64,7 @@ test('what was found in the data directory', () => {
 })
 
 test('a broker for this machine only needs no warning', () => {
-  const text = banner({ environment: { CAFELOG_TCP_ADDR: '127.0.0.1:7070' } })
+  const text = banner({ environment: { CAFELOG_TCP_ADDR: '127.0.0.1:7070', CAFELOG_KAFKA_ADDR: '[::1]:9092' } })
   expect(text).toContain('JSON   localhost:7070')
   expect(text).not.toContain('password')
 })

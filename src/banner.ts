@@ -27,6 +27,7 @@ export function formatBanner(
   const cli = json === BROKERCTL_DEFAULT ? brokerctl : `${brokerctl} -b ${json}`
   const facts = [
     ['JSON', colors.cyan(json), 'the protocol of docs/protocol-json.md'],
+    ['Kafka', colors.cyan(reachable(broker.addresses.kafka)), "Kafka's clients: docs/protocol-kafka.md"],
     ['HTTP', colors.cyan(http), '/healthz  /readyz  /metrics'],
     ['Data', config.dataDirectory, formatReport(broker.report)],
     ['Flush', config.flushPolicy.kind, describeFlushPolicy(config.flushPolicy)],
@@ -37,8 +38,12 @@ export function formatBanner(
     ...facts.map(([name, value, meaning]) => `${name.padEnd(7)}${value}  ${colors.dim(meaning)}`),
     '',
   ]
-  if (!isLoopback(config.tcpAddress)) {
-    const onlyHere = `${SETTINGS.tcpAddress.variable}=localhost:${broker.addresses.json.port}`
+  const open = [
+    ...(isLoopback(config.tcpAddress) ? [] : [[SETTINGS.tcpAddress.variable, broker.addresses.json.port]]),
+    ...(isLoopback(config.kafkaAddress) ? [] : [[SETTINGS.kafkaAddress.variable, broker.addresses.kafka.port]]),
+  ]
+  if (open.length > 0) {
+    const onlyHere = open.map(([variable, port]) => `${variable}=localhost:${port}`).join(' ')
     lines.push(`Every machine that reaches this one may read and write, without a password.`)
     lines.push(`For this machine only:  ${onlyHere}`, '')
   }

@@ -11,16 +11,18 @@ import { Broker } from './broker/broker.ts'
 import { formatFlushPolicy, NO_SETTINGS, TOPIC_CONFIG } from './broker/topic-config.ts'
 import type { TopicSettings } from './broker/topic-config.ts'
 import { Topics } from './broker/topics.ts'
-import type { Address, Config } from './config/config.ts'
+import type { Address, Config, Setting } from './config/config.ts'
 import { formatAddress, SETTINGS } from './config/config.ts'
 import { applyTopicsFile, readTopicsFile } from './config/topics-file.ts'
 import { CommittedOffsets } from './groups/committed-offsets.ts'
+import { GroupCoordinator } from './groups/coordinator.ts'
 import { HttpStart } from './http-start.ts'
 import { collectFromState } from './live-metrics.ts'
 import { SegmentLogEngine } from './log/segment-log-engine.ts'
 import { Metrics } from './metrics/metrics.ts'
 import { Listener } from './net/listener.ts'
 import { JsonDoor } from './protocols/json/door.ts'
+import { KafkaDoor } from './protocols/kafka/door.ts'
 import { createHealth } from './readiness.ts'
 import type { BrokerState } from './readiness.ts'
 import { explainListening, StartError, toStorageStartError } from './start-error.ts'
@@ -57,7 +59,7 @@ export interface StartReport {
 /** A broker that serves. */
 export interface RunningBroker {
   /** Where its doors are, with the ports that were found for port 0. */
-  readonly addresses: { readonly json: Address; readonly http: Address }
+  readonly addresses: { readonly json: Address; readonly kafka: Address; readonly http: Address }
   readonly report: StartReport
   readonly metrics: Metrics
   /** Whether it was told to close. */
@@ -97,22 +99,17 @@ export async function startBroker(config: Config, parts: StartParts = {}): Promi
 
     const log = await openLog({ clock, fileSystem, logger, metrics, config, state, opened })
     const broker = new Broker({ clock, metrics, ...log })
-    const door = new JsonDoor({ broker, clock, logger, metrics })
-    const listener = new Listener({ protocol: door, clock, logger, metrics, connectionsMax: config.connectionsMax })
-    opened.add('the JSON door', () => listener.drain(drainMsOf(config)))
-    const json = await explainListening(SETTINGS.tcpAddress, config.tcpAddress, () =>
-      listener.listen(config.tcpAddress),
-    )
-    broker.addresses.set('json', formatAddress(json))
+    const doors = await openDoors({ broker, clock, logger, metrics, config, opened })
+    const { json, kafka } = doors
 
-    const http = (await httpStart.finish(() => listener.connectionCount > 0)).address
+    const http = (await httpStart.finish(() => doors.countConnections() > 0)).address
     broker.addresses.set('http', formatAddress(http))
     state.isListening = true
     if (!lock.isHeld()) throw lockLost(dataDirectory)
 
     let closing: Promise<void> | undefined
     return {
-      addresses: { json, http },
+      addresses: { json, kafka, http },
       report: log.report,
       metrics,
       get isStopping() {
@@ -121,6 +118,8 @@ export async function startBroker(config: Config, parts: StartParts = {}): Promi
       reloadTopics: inTurns(() => log.applyTopicsFile()),
       close() {
         state.isDraining = true
+        // Members that wait for each other would keep their connections open.
+        log.groups.close()
         closing ??= opened.closeAll()
         return closing
       },
@@ -129,6 +128,44 @@ export async function startBroker(config: Config, parts: StartParts = {}): Promi
     state.isDraining = true
     await opened.closeAll().catch(() => {})
     throw error
+  }
+}
+
+/** Opens the doors of the log. They share one limit of connections, and are closed at the same time. */
+async function openDoors(parts: {
+  readonly broker: Broker
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly metrics: Metrics
+  readonly config: Config
+  readonly opened: Opened
+}) {
+  const { broker, clock, logger, metrics, config, opened } = parts
+  const { connectionsMax, kafkaAdvertised, autoCreateTopics, defaultPartitions } = config
+  const common = { clock, logger, metrics, connectionsMax }
+  const settings = { advertised: kafkaAdvertised ?? undefined, autoCreateTopics, defaultPartitions }
+  const json: Listener = new Listener({
+    ...common,
+    protocol: new JsonDoor({ broker, clock, logger, metrics }),
+    countElsewhere: () => kafka.connectionCount,
+  })
+  const kafka: Listener = new Listener({
+    ...common,
+    protocol: new KafkaDoor({ broker, clock, logger, metrics, settings }),
+    countElsewhere: () => json.connectionCount,
+  })
+  opened.add('the doors', async () => {
+    await Promise.all([json, kafka].map((listener) => listener.drain(drainMsOf(config))))
+  })
+  const open = async (name: string, listener: Listener, setting: Setting<Address>, address: Address) => {
+    const found = await explainListening(setting, address, () => listener.listen(address))
+    broker.addresses.set(name, formatAddress(found))
+    return found
+  }
+  return {
+    json: await open('json', json, SETTINGS.tcpAddress, config.tcpAddress),
+    kafka: await open('kafka', kafka, SETTINGS.kafkaAddress, config.kafkaAddress),
+    countConnections: () => json.connectionCount + kafka.connectionCount,
   }
 }
 
@@ -211,12 +248,16 @@ async function openLog(parts: {
 
     const applyFile = async () => applyTopicsFile(topics, await readTopicsFile(topicsFile))
     for (const sentence of await applyFile()) logger.info({ file: topicsFile }, sentence)
+    const groups = new GroupCoordinator({ store, clock, committedOffsets, logger })
+    opened.add('the consumer groups', async () => groups.close())
+    groups.open(topics)
     state.store = store
     state.engine = engine
     return {
       engine,
       topics,
       committedOffsets,
+      groups,
       identity: {
         version: VERSION,
         clusterId: await readClusterId(store),

@@ -66,14 +66,14 @@ function announce(broker: RunningBroker, config: Config, logger: PinoLogger): vo
     process.stdout.write(formatBanner(broker, { config, readyMs, brokerctl, isColored }))
   }
   if (isForPeople && process.stderr.isTTY) return
-  const { json, http } = broker.addresses
+  const { json, kafka, http } = broker.addresses
   logger.info(
     {
       event: 'ready',
       version: VERSION,
       pid: process.pid,
-      addresses: { json: formatAddress(json), http: formatAddress(http) },
-      ports: { json: json.port, http: http.port },
+      addresses: { json: formatAddress(json), kafka: formatAddress(kafka), http: formatAddress(http) },
+      ports: { json: json.port, kafka: kafka.port, http: http.port },
       dataDirectory: config.dataDirectory,
       flushPolicy: config.flushPolicy,
       ...broker.report,

@@ -11,12 +11,15 @@ import { formatFlushPolicy, TOPIC_CONFIG, type TopicConfigField } from '../src/b
 import { PARTITIONS_MAX, PARTITIONS_PER_TOPIC_MAX } from '../src/broker/topics.ts'
 import { SETTINGS } from '../src/config/config.ts'
 import { parseTopicsFile } from '../src/config/topics-file.ts'
+import { GROUP_DEFAULTS } from '../src/groups/group-options.ts'
 import { Metrics } from '../src/metrics/metrics.ts'
 import * as netLimits from '../src/net/limits.ts'
 import { toWireError } from '../src/protocols/json/errors.ts'
 import * as jsonLimits from '../src/protocols/json/limits.ts'
 import { Meters } from '../src/protocols/json/meters.ts'
 import { FRAME_PAYLOAD_BYTES_MAX, WIRE_ERRORS } from '../src/protocols/json/wire.ts'
+import type { ApiFacts } from '../src/protocols/kafka/api.ts'
+import { createRegistry } from '../src/protocols/kafka/services.ts'
 
 const ROOT = join(import.meta.dirname, '..')
 
@@ -68,6 +71,13 @@ const TABLES: Readonly<Record<string, () => Table>> = {
       'the connection is closed',
     ],
   ],
+  'kafka APIs': () => [
+    ['API', 'key', 'versions'],
+    ...kafkaApis().map(({ name, key, versions }) => {
+      const { first, last } = versions
+      return [name, String(key), first === last ? String(first) : `${first} to ${last}`]
+    }),
+  ],
   'error codes': () => [
     ['code', 'meaning', 'may the same request succeed later?'],
     ...Object.entries(WIRE_ERRORS).map(([name, { sentence, isRetriable }]) => [
@@ -84,6 +94,39 @@ const TABLES: Readonly<Record<string, () => Table>> = {
       code(toWireError(new BrokerError(name, '')).code),
     ]),
   ],
+  'consumer groups': () => [
+    ['what', 'default', 'beyond it'],
+    ['wait for more members of an empty classic group', formatDuration(GROUP_DEFAULTS.initialRebalanceDelayMs), ''],
+    [
+      'session timeout of a classic member',
+      `its own: ${formatDuration(GROUP_DEFAULTS.sessionTimeoutMsMin)} to ${formatDuration(GROUP_DEFAULTS.sessionTimeoutMsMax)}`,
+      code('INVALID_SESSION_TIMEOUT'),
+    ],
+    [
+      "a new member's wait for the end of a rebalance",
+      formatDuration(GROUP_DEFAULTS.newMemberJoinTimeoutMs),
+      'it is dropped',
+    ],
+    [
+      'session timeout of a member of a consumer group',
+      formatDuration(GROUP_DEFAULTS.consumerSessionTimeoutMs),
+      'it is fenced',
+    ],
+    ['its heartbeats, as it is told', `every ${formatDuration(GROUP_DEFAULTS.consumerHeartbeatIntervalMs)}`, ''],
+    [
+      'offsets without a member',
+      `${formatDuration(GROUP_DEFAULTS.offsetsRetentionMs)}, looked at every ${formatDuration(GROUP_DEFAULTS.offsetsRetentionCheckMs)}`,
+      'they expire',
+    ],
+    ['text beside an offset', formatSize(GROUP_DEFAULTS.offsetMetadataBytesMax), code('OFFSET_METADATA_TOO_LARGE')],
+    ['groups', many(GROUP_DEFAULTS.groupsMax), code('POLICY_VIOLATION')],
+    ['members of a group', many(GROUP_DEFAULTS.membersPerGroupMax), code('GROUP_MAX_SIZE_REACHED')],
+    ['committed offsets of all groups', many(GROUP_DEFAULTS.offsetsMax), code('POLICY_VIOLATION')],
+    ['protocols and subscriptions of a member', formatSize(GROUP_DEFAULTS.memberBytesMax), code('INVALID_REQUEST')],
+    ['those of all members of a group', formatSize(GROUP_DEFAULTS.bytesPerGroupMax), code('GROUP_MAX_SIZE_REACHED')],
+    ['an assignment by a leader', formatSize(GROUP_DEFAULTS.assignmentBytesMax), code('INVALID_REQUEST')],
+    ['all of that, of all groups', formatSize(GROUP_DEFAULTS.bytesMax), code('GROUP_MAX_SIZE_REACHED')],
+  ],
   metrics: () => [
     ['metric', 'type', 'labels', 'meaning'],
     ...new Metrics().families.map(({ name, type, labelNames, help }) => [
@@ -93,6 +136,12 @@ const TABLES: Readonly<Record<string, () => Table>> = {
       help,
     ]),
   ],
+}
+
+/** What the Kafka door serves, by key. */
+function kafkaApis(): ApiFacts[] {
+  const registry = createRegistry()
+  return registry.advertise().flatMap(({ apiKey, maxVersion }) => registry.find(apiKey, maxVersion)?.api ?? [])
 }
 
 function showDefault(field: TopicConfigField): string {
@@ -120,7 +169,7 @@ async function writePage(path: string): Promise<string> {
   return format(text, { ...(await resolveConfig(path)), filepath: path })
 }
 
-test.each(['configuration.md', 'errors.md', 'metrics.md'])(
+test.each(['configuration.md', 'consumer-groups.md', 'errors.md', 'metrics.md', 'protocol-kafka.md'])(
   'the tables of docs/%s are what the code has',
   async (name) => {
     const path = join(ROOT, 'docs', name)
@@ -131,7 +180,9 @@ test.each(['configuration.md', 'errors.md', 'metrics.md'])(
 const readPage = (name: string) => readFileSync(join(ROOT, name), 'utf8')
 
 test('every table that can be written is on a page', () => {
-  const pages = ['configuration', 'errors', 'metrics'].map((name) => readPage(`docs/${name}.md`)).join('')
+  const pages = ['configuration', 'consumer-groups', 'errors', 'metrics', 'protocol-kafka']
+    .map((name) => readPage(`docs/${name}.md`))
+    .join('')
   const names = [...pages.matchAll(/^<!-- begin (.+) -->$/gm)].map(([, name]) => name)
   expect(names.toSorted()).toEqual(Object.keys(TABLES).toSorted())
 })

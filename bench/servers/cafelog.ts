@@ -20,6 +20,7 @@ export function cafeLog(flushPolicy: 'always' | 'interval:10ms' | 'os'): Contend
       arguments: [program],
       environment: {
         CAFELOG_TCP_ADDR: `127.0.0.1:${port}`,
+        CAFELOG_KAFKA_ADDR: '127.0.0.1:0',
         CAFELOG_HTTP_ADDR: '127.0.0.1:0',
         CAFELOG_DATA_DIR: join(directory, 'data'),
         CAFELOG_CONFIG_DIR: join(directory, 'configs'),

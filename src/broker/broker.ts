@@ -1,8 +1,11 @@
 import { BrokerError } from '../base/broker-error.ts'
 import type { Clock } from '../base/clock.ts'
 import type { CommittedOffsets } from '../groups/committed-offsets.ts'
+import type { GroupCoordinator } from '../groups/coordinator.ts'
 import type { Acks, AppendWaiter, LogEngine, PartitionLog, ReadBatches } from '../log/log-engine.ts'
 import type { Metrics } from '../metrics/metrics.ts'
+import type { LogWatch } from './log-watches.ts'
+import { LogWatches } from './log-watches.ts'
 import { KeylessPartitioner } from './partitioner.ts'
 import type { Topic, Topics } from './topics.ts'
 import { type RunningFetch, WaitingFetches } from './waiting-fetches.ts'
@@ -47,6 +50,7 @@ export interface BrokerParts {
   readonly engine: LogEngine
   readonly topics: Topics
   readonly committedOffsets: CommittedOffsets
+  readonly groups: GroupCoordinator
   readonly metrics: Metrics
   readonly identity: BrokerIdentity
 }
@@ -59,24 +63,33 @@ export class Broker {
   readonly clock: Clock
   readonly topics: Topics
   readonly committedOffsets: CommittedOffsets
+  readonly groups: GroupCoordinator
   readonly identity: BrokerIdentity
   /** Where each door listens; filled in as they open. */
   readonly addresses = new Map<string, string>()
   readonly #engine: LogEngine
   readonly #waiting: WaitingFetches
+  readonly #watches: LogWatches
   readonly #keyless = new KeylessPartitioner()
 
   constructor(parts: BrokerParts) {
     this.clock = parts.clock
     this.topics = parts.topics
     this.committedOffsets = parts.committedOffsets
+    this.groups = parts.groups
     this.identity = parts.identity
     this.#engine = parts.engine
     this.#waiting = new WaitingFetches(parts.clock, parts.metrics.fetchWaiting)
-    parts.engine.onHighWatermark = (log) => this.#waiting.wake(log)
+    this.#watches = new LogWatches(parts.clock, parts.metrics.fetchWaiting)
+    parts.engine.onHighWatermark = (log) => {
+      this.#waiting.wake(log)
+      this.#watches.wake(log)
+    }
+    parts.topics.onChanged = (topic) => this.groups.topicChanged(topic)
     parts.topics.onRetired = (logs, error) => {
       for (const log of logs) {
         this.#waiting.fail(log, error)
+        this.#watches.wake(log)
         this.#keyless.forget(log.topic)
       }
     }
@@ -88,10 +101,16 @@ export class Broker {
    * @throws BrokerError UNKNOWN_TOPIC_OR_PARTITION
    */
   getLog(topicName: string, partition: number): PartitionLog {
+    const log = this.findLog(topicName, partition)
+    if (log !== undefined) return log
     const topic = this.topics.get(topicName)
-    const log = topic === undefined ? undefined : this.#engine.get(topic.name, partition)
-    if (topic !== undefined && log !== undefined) return log
     throw topic === undefined ? this.topics.unknown(topicName) : unknownPartition(topic, partition)
+  }
+
+  /** The log of a partition, if there is one. */
+  findLog(topicName: string, partition: number): PartitionLog | undefined {
+    const topic = this.topics.get(topicName)
+    return topic === undefined ? undefined : this.#engine.get(topic.name, partition)
   }
 
   /** The partition for the records without a key of one request: the next one at each call. */
@@ -116,6 +135,13 @@ export class Broker {
     return this.#waiting.start({ log, fromOffset, bytesMax, bytesMin, waitMs }, (error, batches) => {
       done(error, { log, fromOffset, batches })
     })
+  }
+
+  /**
+   * Calls `wake` once: when more can be read of one of the logs, when one of them goes out of service, or after `waitMs`.
+   */
+  watch(logs: readonly PartitionLog[], waitMs: number, wake: () => void): LogWatch {
+    return this.#watches.start(logs, waitMs, wake)
   }
 
   /** Answers all fetches that wait, so that connections can be closed. */

@@ -89,6 +89,8 @@ export interface TopicsParts {
 export class Topics {
   /** Called when a topic is gone, with its logs and the error for whoever waits for them. Set by the broker, once. */
   onRetired: (logs: readonly PartitionLog[], error: BrokerError) => void = () => {}
+  /** Called when a topic was made or altered, or is gone. Set by the broker, once. */
+  onChanged: (topic: TopicName) => void = () => {}
 
   readonly #store: Store
   readonly #engine: LogEngine
@@ -99,6 +101,7 @@ export class Topics {
   readonly #createId: () => string
 
   readonly #topics = new Map<string, Topic>()
+  readonly #namesById = new Map<string, TopicName>()
   #listed: readonly Topic[] | undefined
   /** Marked as deleted, and something of them is still there. */
   readonly #halfDeleted = new Set<TopicName>()
@@ -140,6 +143,12 @@ export class Topics {
     return this.#topics.get(name)
   }
 
+  /** The topic with this id, a UUID in lower case. */
+  getById(id: string): Topic | undefined {
+    const name = this.#namesById.get(id)
+    return name === undefined ? undefined : this.#topics.get(name)
+  }
+
   /** @throws BrokerError UNKNOWN_TOPIC_OR_PARTITION */
   getExisting(name: string): Topic {
     const topic = this.#topics.get(name)
@@ -158,6 +167,16 @@ export class Topics {
   list(): readonly Topic[] {
     this.#listed ??= [...this.#topics.values()].toSorted((left, right) => (left.name < right.name ? -1 : 1))
     return this.#listed
+  }
+
+  /** The names of all topics, in no order. */
+  names(): Iterable<string> {
+    return this.#topics.keys()
+  }
+
+  /** How many partitions a topic has; undefined if there is no such topic. */
+  partitionCount(name: string): number | undefined {
+    return this.#topics.get(name)?.partitionCount
   }
 
   /** Every configuration key of a topic with the value in force and where it comes from. */
@@ -322,9 +341,11 @@ export class Topics {
     }
     this.#halfDeleted.add(topic.name)
     this.#topics.delete(topic.name)
+    this.#namesById.delete(topic.id)
     this.#listed = undefined
     this.#partitionCount -= topic.partitionCount
     this.onRetired(logs, new BrokerError('UNKNOWN_TOPIC_OR_PARTITION', `Topic "${topic.name}" was deleted`))
+    this.onChanged(topic.name)
   }
 
   async #finishDeletion(name: TopicName) {
@@ -340,7 +361,9 @@ export class Topics {
 
   #put(topic: Topic) {
     this.#topics.set(topic.name, Object.freeze(topic))
+    this.#namesById.set(topic.id, topic.name)
     this.#listed = undefined
+    this.onChanged(topic.name)
   }
 
   /** Counts the partitions before they are there, so that several topics made at a time keep the limit together. */

@@ -18,6 +18,10 @@ test('an empty environment gives the documented defaults', () => {
   expect(parseConfig({}, DESCRIPTORS_MAX)).toEqual({
     httpAddress: { host: undefined, port: 8080 },
     tcpAddress: { host: undefined, port: 7070 },
+    kafkaAddress: { host: undefined, port: 9092 },
+    kafkaAdvertised: null,
+    autoCreateTopics: true,
+    defaultPartitions: 1,
     dataDirectory: './data',
     configDirectory: './configs',
     logLevel: 'info',
@@ -35,6 +39,10 @@ test('every variable is read', () => {
     {
       CAFELOG_HTTP_ADDR: '127.0.0.1:0',
       CAFELOG_TCP_ADDR: '[::1]:7071',
+      CAFELOG_KAFKA_ADDR: 'localhost:9093',
+      CAFELOG_KAFKA_ADVERTISED: 'kafka.example:19092',
+      CAFELOG_AUTO_CREATE_TOPICS: 'False',
+      CAFELOG_DEFAULT_PARTITIONS: '4',
       CAFELOG_DATA_DIR: '/var/lib/cafelog',
       CAFELOG_CONFIG_DIR: '/etc/cafelog',
       CAFELOG_LOG_LEVEL: 'WARN',
@@ -49,6 +57,10 @@ test('every variable is read', () => {
   expect(config).toEqual({
     httpAddress: { host: '127.0.0.1', port: 0 },
     tcpAddress: { host: '::1', port: 7071 },
+    kafkaAddress: { host: 'localhost', port: 9093 },
+    kafkaAdvertised: { host: 'kafka.example', port: 19_092 },
+    autoCreateTopics: false,
+    defaultPartitions: 4,
     dataDirectory: '/var/lib/cafelog',
     configDirectory: '/etc/cafelog',
     logLevel: 'warn',
@@ -91,6 +103,10 @@ test.each([
   ['CAFELOG_SHUTDOWN_TIMEOUT', '11m'],
   ['CAFELOG_RETENTION_CHECK_INTERVAL', '0'],
   ['CAFELOG_RETENTION_CHECK_INTERVAL', '25h'],
+  ['CAFELOG_KAFKA_ADVERTISED', ':9092'],
+  ['CAFELOG_KAFKA_ADVERTISED', 'kafka.example:0'],
+  ['CAFELOG_AUTO_CREATE_TOPICS', 'yes'],
+  ['CAFELOG_DEFAULT_PARTITIONS', '0'],
   ['CAFELOG_MAX_CONNECTIONS', '1e3'],
   ['CAFELOG_MAX_CONNECTIONS', '0'],
   ['CAFELOG_MAX_OPEN_FILES', '15'],
@@ -161,8 +177,8 @@ test.each<[text: string, address: Address | undefined]>([
   expect(parseAddress(text)).toEqual(address)
 })
 
-test('every default is in its own range, but for what depends on the machine', () => {
+test('every default is in its own range, but for what depends on the machine or the client', () => {
   for (const [name, { parse, default: text }] of Object.entries(SETTINGS)) {
-    if (name !== 'openFilesMax') expect(parse(text), name).toBeDefined()
+    if (name !== 'openFilesMax' && name !== 'kafkaAdvertised') expect(parse(text), name).toBeDefined()
   }
 })

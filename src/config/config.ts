@@ -1,11 +1,18 @@
 import { suggestNearest } from '../base/nearest.ts'
 import { parseDuration } from '../base/units.ts'
 import { parseFlushPolicy, TOPIC_CONFIG } from '../broker/topic-config.ts'
+import { PARTITIONS_PER_TOPIC_MAX } from '../broker/topics.ts'
 import type { FlushPolicy } from '../log/log-engine.ts'
 
 /** Where to listen. No host means all interfaces, port 0 any free port. */
 export interface Address {
   readonly host: string | undefined
+  readonly port: number
+}
+
+/** An address for others: with a host, and a port that is not 0. */
+export interface Advertised {
+  readonly host: string
   readonly port: number
 }
 
@@ -16,6 +23,13 @@ export type LogLevel = (typeof LOG_LEVELS)[number]
 export interface Config {
   readonly httpAddress: Address
   readonly tcpAddress: Address
+  readonly kafkaAddress: Address
+  /** Where Kafka clients are told to connect; null for the address that they have connected to. */
+  readonly kafkaAdvertised: Advertised | null
+  /** Whether a Kafka client that asks for a topic that is not there gets a new one. */
+  readonly autoCreateTopics: boolean
+  /** Partitions of topics that Kafka clients make without saying how many. */
+  readonly defaultPartitions: number
   /** As it was given; relative to the working directory. */
   readonly dataDirectory: string
   /** As it was given; relative to the working directory. */
@@ -25,7 +39,7 @@ export interface Config {
   readonly flushPolicy: FlushPolicy
   readonly shutdownTimeoutMs: number
   readonly retentionCheckIntervalMs: number
-  /** Client connections at the same time, for each door. */
+  /** Client connections at the same time, of all doors together. */
   readonly connectionsMax: number
   /** Segment and index files that the log holds open at the same time. */
   readonly openFilesMax: number
@@ -73,6 +87,34 @@ export const SETTINGS: { readonly [Name in Exclude<keyof Config, 'httpConnection
     range: '"host:port", or ":port" for all interfaces; port 0 takes any free one',
     meaning: 'TCP: the JSON protocol',
     parse: parseAddress,
+  },
+  kafkaAddress: {
+    variable: 'CAFELOG_KAFKA_ADDR',
+    default: ':9092',
+    range: '"host:port", or ":port" for all interfaces; port 0 takes any free one',
+    meaning: 'TCP: the Kafka protocol',
+    parse: parseAddress,
+  },
+  kafkaAdvertised: {
+    variable: 'CAFELOG_KAFKA_ADVERTISED',
+    default: 'the address that a client has connected to',
+    range: '"host:port"',
+    meaning: 'Where Kafka clients are told to connect, when they reach the broker by another name or port',
+    parse: parseAdvertised,
+  },
+  autoCreateTopics: {
+    variable: 'CAFELOG_AUTO_CREATE_TOPICS',
+    default: 'true',
+    range: 'true or false',
+    meaning: 'Whether a Kafka client that asks for a topic that is not there gets a new one',
+    parse: (text) => ({ true: true, false: false })[text.toLowerCase()],
+  },
+  defaultPartitions: {
+    variable: 'CAFELOG_DEFAULT_PARTITIONS',
+    default: '1',
+    range: 'a whole number from 1 to 10000',
+    meaning: 'Partitions of topics that Kafka clients make without saying how many',
+    parse: wholeNumberBetween(1, PARTITIONS_PER_TOPIC_MAX),
   },
   dataDirectory: {
     variable: 'CAFELOG_DATA_DIR',
@@ -183,6 +225,10 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
   const config: Config = Object.freeze({
     httpAddress: readOrDefault(SETTINGS.httpAddress),
     tcpAddress: readOrDefault(SETTINGS.tcpAddress),
+    kafkaAddress: readOrDefault(SETTINGS.kafkaAddress),
+    kafkaAdvertised: read(SETTINGS.kafkaAdvertised, null),
+    autoCreateTopics: readOrDefault(SETTINGS.autoCreateTopics),
+    defaultPartitions: readOrDefault(SETTINGS.defaultPartitions),
     dataDirectory: readOrDefault(SETTINGS.dataDirectory),
     configDirectory: readOrDefault(SETTINGS.configDirectory),
     logLevel: readOrDefault(SETTINGS.logLevel),
@@ -206,6 +252,11 @@ export function parseAddress(text: string): Address | undefined {
   if (port > 65_535) return undefined
   const host = addressV6 ?? name
   return Object.freeze({ host: host === '' ? undefined : host, port })
+}
+
+function parseAdvertised(text: string): Advertised | undefined {
+  const { host, port = 0 } = parseAddress(text) ?? {}
+  return host === undefined || port === 0 ? undefined : { host, port }
 }
 
 /** Writes an address as `parseAddress` reads it. */

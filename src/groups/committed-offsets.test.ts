@@ -1,6 +1,7 @@
 import * as fc from 'fast-check'
 import { expect, test } from 'vitest'
 
+import { BrokerError } from '../base/broker-error.ts'
 import { systemClock } from '../base/clock.ts'
 import { MemoryStore } from '../store/memory-store.ts'
 import { CommittedOffsets } from './committed-offsets.ts'
@@ -37,10 +38,12 @@ const ALL = {
 test('committed offsets are read by partition, by group, and after a new start', async () => {
   const { store, offsets } = await makeOffsets()
   for (const current of [offsets, new CommittedOffsets(new MemoryStore({ copyOf: store }), clock)]) {
-    expect(current.get('analytics', 'orders', 10)).toEqual({
+    expect(current.get('analytics', 'orders', 10)).toMatchObject({
       topic: 'orders',
       partition: 10,
       offset: 5,
+      leaderEpoch: -1,
+      metadata: '',
       committedAtMs: 1_700_000_000_000,
     })
     expect(current.get('analytics', 'orders', 3)).toBeUndefined()
@@ -48,6 +51,92 @@ test('committed offsets are read by partition, by group, and after a new start',
     expect(current.list('nobody')).toBeUndefined()
     expect(summary(current)).toEqual(ALL)
   }
+})
+
+test('leader epoch and metadata are kept, and rows of the first version are read', async () => {
+  const { store, offsets } = await makeOffsets()
+  const name = { group: 'billing', topic: 'orders', partition: 3 }
+  await offsets.commit({ ...name, offset: 9, leaderEpoch: 4, metadata: 'ñ ☕' })
+  const firstVersion = Buffer.alloc(17)
+  firstVersion[0] = 1
+  firstVersion.writeBigInt64BE(77n, 1)
+  firstVersion.writeBigInt64BE(1_600_000_000_000n, 9)
+  await store.commit([{ table: 'offsets', key: 'old\u0000orders\u00000', value: firstVersion }])
+  const again = new CommittedOffsets(store, clock)
+  expect(again.get('billing', 'orders', 3)).toMatchObject({ offset: 9, leaderEpoch: 4, metadata: 'ñ ☕' })
+  const old = { offset: 77, leaderEpoch: -1, metadata: '', committedAtMs: 1_600_000_000_000 }
+  expect(again.get('old', 'orders', 0)).toMatchObject(old)
+  expect([offsets.count, again.count]).toEqual([5, 6])
+})
+
+// One transaction of producer 7 that commits billing orders/2@20 and audit orders/0@1.
+const STAGED = [
+  { group: 'billing', topic: 'orders', partition: 2, offset: 20, metadata: 'staged' },
+  { group: 'audit', topic: 'orders', partition: 0, offset: 1 },
+]
+
+test.each([
+  [true, { ...ALL, audit: ['orders/0@1'], billing: ['orders/2@20'] }],
+  [false, ALL],
+])('offsets of a transaction show when it ends (commit: %s), also after a new start', async (isCommit, left) => {
+  const { store, offsets } = await makeOffsets()
+  await offsets.stage(7, STAGED)
+  for (const current of [offsets, new CommittedOffsets(new MemoryStore({ copyOf: store }), clock)]) {
+    expect(summary(current)).toEqual(ALL)
+    expect(STAGED.map((name) => current.isPending(name))).toEqual([true, true])
+    expect(current.isPending({ ...STAGED[0], partition: 3 })).toBe(false)
+    expect([current.hasPending('billing'), current.hasPending('analytics')]).toEqual([true, false])
+    await current.endTransaction(8, isCommit)
+    expect(summary(current)).toEqual(ALL)
+    await current.endTransaction(7, isCommit)
+    await current.endTransaction(7, !isCommit)
+    expect(summary(current)).toEqual(left)
+    expect(STAGED.map((name) => current.isPending(name))).toEqual([false, false])
+  }
+  expect(summary(new CommittedOffsets(store, clock))).toEqual(left)
+})
+
+test('a transaction that ends late does not undo what was committed after it was staged', async () => {
+  const { store, offsets } = await makeOffsets()
+  await offsets.stage(7, STAGED)
+  await offsets.commit({ group: 'audit', topic: 'orders', partition: 0, offset: 5 })
+  const underWay = offsets.commit({ group: 'billing', topic: 'orders', partition: 2, offset: 30 })
+  await Promise.all([underWay, offsets.endTransaction(7, true)])
+  const left = { ...ALL, audit: ['orders/0@5'], billing: ['orders/2@30'] }
+  expect(summary(offsets)).toEqual(left)
+  expect(summary(new CommittedOffsets(store, clock))).toEqual(left)
+  await offsets.stage(7, STAGED)
+  await offsets.endTransaction(7, true)
+  expect(offsets.get('billing', 'orders', 2)?.metadata).toBe('staged')
+})
+
+test('what a transaction has staged goes with its topic and its group', async () => {
+  const { store, offsets } = await makeOffsets()
+  await offsets.stage(7, [...STAGED, { group: 'audit', topic: 'events', partition: 0, offset: 1 }])
+  expect(await offsets.remove({ group: 'billing' })).toBe(1)
+  expect(await offsets.removeTopic('orders')).toBe(2)
+  await offsets.endTransaction(7, true)
+  const left = { analytics: ALL.analytics.slice(0, 1), audit: ['events/0@1'] }
+  expect(summary(offsets)).toEqual(left)
+  expect(summary(new CommittedOffsets(store, clock))).toEqual(left)
+})
+
+test('staging that failed leaves what was staged before', async () => {
+  let failure: Error | undefined
+  const store = new MemoryStore({
+    async beforeWrite() {
+      if (failure !== undefined) throw failure
+    },
+  })
+  const offsets = new CommittedOffsets(store, clock)
+  await offsets.stage(7, [{ ...STAGED[0], offset: 1 }])
+  failure = new BrokerError('KAFKA_STORAGE_ERROR', 'full')
+  await expect(offsets.stage(7, STAGED)).rejects.toThrow('full')
+  await expect(offsets.endTransaction(7, true)).rejects.toThrow('full')
+  failure = undefined
+  expect(STAGED.map((name) => offsets.isPending(name))).toEqual([true, false])
+  await offsets.endTransaction(7, true)
+  expect(summary(offsets)).toEqual({ billing: ['orders/2@1'] })
 })
 
 test('a later commit replaces an earlier one, also with a smaller offset and under way together', async () => {

@@ -15,12 +15,20 @@ const FORBIDDEN = /[\p{Cc}\p{Cs}]/u
  * @throws BrokerError INVALID_GROUP_ID
  */
 export function parseGroupId(text: string): GroupId {
-  if (text === '' || text.length > CHARACTERS_MAX || FORBIDDEN.test(text)) {
+  if (!isStorableId(text)) {
     const shown = text.length > 80 ? `${text.slice(0, 80)}…` : text
     throw new BrokerError(
       'INVALID_GROUP_ID',
-      `Cannot use ${JSON.stringify(shown)} as a consumer group id: 1 to ${CHARACTERS_MAX} characters, none of them a control character`,
+      `Cannot use ${JSON.stringify(shown)} as a consumer group id: ${ID_WANTED}`,
     )
   }
   return text as GroupId
 }
+
+/** Whether a text can be the id of a group, of a member or of an instance: it is part of keys in the store. */
+export function isStorableId(text: string): boolean {
+  return text !== '' && text.length <= CHARACTERS_MAX && !FORBIDDEN.test(text)
+}
+
+/** What an id is to be, for a message. */
+export const ID_WANTED = `1 to ${CHARACTERS_MAX} characters, none of them a control character`

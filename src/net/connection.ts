@@ -82,6 +82,11 @@ export class Connection implements Channel, FrameTaker, Flushable {
   get peer(): string {
     return `${this.#socket.remoteAddress ?? 'unknown'}:${this.#socket.remotePort ?? 0}`
   }
+  get local(): { readonly host: string; readonly port: number } {
+    const { localAddress = '', localPort = 0 } = this.#socket
+    // A socket that serves both families shows IPv4 addresses inside IPv6 ones.
+    return { host: localAddress.replace(/^::ffff:(?=\d+\.)/, ''), port: localPort }
+  }
   get outputBytes(): number {
     return this.#output.queuedBytes + this.#reservedBytes
   }

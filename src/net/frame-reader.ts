@@ -158,7 +158,9 @@ export class FrameReader {
   }
 
   #drop(): void {
-    if (this.#kept !== undefined) this.#pool.giveBack(this.#kept)
+    const kept = this.#kept
+    // Not at once: what was in it may be looked at until the turn ends, and the rest of this read may want a buffer.
+    if (kept !== undefined) queueMicrotask(() => this.#pool.giveBack(kept))
     this.#kept = undefined
     this.#start = 0
     this.#end = 0

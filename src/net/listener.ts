@@ -22,6 +22,7 @@ export class Listener {
   readonly #clock: Clock
   readonly #metrics: Metrics
   readonly #connectionsMax: number
+  readonly #countElsewhere: () => number
   readonly #refusalsMax: number
   readonly #server: Server
   readonly #surroundings: Surroundings
@@ -39,11 +40,14 @@ export class Listener {
     readonly metrics: Metrics
     /** Connections served at the same time; one more is told so and closed. */
     readonly connectionsMax: number
+    /** Connections of other listeners that count too. */
+    readonly countElsewhere?: () => number
   }) {
     this.#protocol = options.protocol
     this.#clock = options.clock
     this.#metrics = options.metrics
     this.#connectionsMax = options.connectionsMax
+    this.#countElsewhere = options.countElsewhere ?? (() => 0)
     const refusalsWanted = Math.floor(options.connectionsMax * limits.REFUSALS_SHARE)
     this.#refusalsMax = Math.min(limits.REFUSALS_AT_ONCE_MAX, Math.max(limits.REFUSALS_AT_ONCE_LEAST, refusalsWanted))
     this.#surroundings = {
@@ -115,7 +119,8 @@ export class Listener {
   }
 
   #accept(socket: Socket): void {
-    const isRefused = this.#connections.size - this.#refusedCount >= this.#connectionsMax
+    const served = this.#connections.size - this.#refusedCount + this.#countElsewhere()
+    const isRefused = served >= this.#connectionsMax
     this.#metrics.connections.child(this.#protocol.name, isRefused ? 'rejected' : 'accepted').add(1)
     if (isRefused && this.#refusedCount >= this.#refusalsMax) {
       socket.destroy()

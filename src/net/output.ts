@@ -7,6 +7,9 @@ interface Flush {
   readonly owners: readonly Lent[] | undefined
 }
 
+/** Written behind a flush that the kernel did not take at once: its callback tells when it has. */
+const NOTHING = Buffer.alloc(0)
+
 /**
  * The answers of one connection on their way out: collected during a turn, given to the socket in one write, counted
  * until the kernel has taken them.
@@ -66,21 +69,27 @@ export class Output {
     if (this.isEmpty) return
     const text = this.#text
     const pieces = this.#pieces
-    this.#flushes.push({ bytes: this.#collectedBytes, owners: this.#owners })
+    const owners = this.#owners
+    const bytes = this.#collectedBytes
     this.#text = ''
     this.#pieces = undefined
     this.#owners = undefined
     this.#collectedBytes = 0
     if (pieces === undefined) {
-      this.#socket.write(text, 'latin1', this.#sent)
-      return
+      this.#socket.write(text, 'latin1')
+    } else {
+      if (text !== '') pieces.push(text)
+      if (pieces.length === 1) this.#write(pieces[0])
+      else {
+        this.#socket.cork()
+        for (const piece of pieces) this.#write(piece)
+        this.#socket.uncork()
+      }
     }
-    if (text !== '') pieces.push(text)
-    if (pieces.length === 1) return this.#write(pieces[0], this.#sent)
-    this.#socket.cork()
-    for (let index = 0; index < pieces.length - 1; index++) this.#write(pieces[index], undefined)
-    this.#write(pieces[pieces.length - 1], this.#sent)
-    this.#socket.uncork()
+    // The kernel nearly always takes everything at once, and a callback with each write would cost as much as the write.
+    if (this.#socket.writableLength === 0) return this.#confirm(bytes, owners)
+    this.#flushes.push({ bytes, owners })
+    this.#socket.write(NOTHING, this.#sent)
   }
 
   /** Gives everything back that was lent: the socket is gone. */
@@ -95,17 +104,20 @@ export class Output {
     for (const owner of owners) owner.release()
   }
 
-  #write(piece: Buffer | string, done: (() => void) | undefined): void {
-    if (typeof piece === 'string') this.#socket.write(piece, 'latin1', done)
-    else this.#socket.write(piece, done)
+  #write(piece: Buffer | string): void {
+    if (typeof piece === 'string') this.#socket.write(piece, 'latin1')
+    else this.#socket.write(piece)
   }
 
   // The socket confirms writes in their order.
   readonly #sent = () => {
     const flush = this.#flushes.shift()
-    if (flush === undefined) return
-    this.#queuedBytes -= flush.bytes
-    if (flush.owners !== undefined) for (const owner of flush.owners) owner.release()
+    if (flush !== undefined) this.#confirm(flush.bytes, flush.owners)
+  }
+
+  #confirm(bytes: number, owners: readonly Lent[] | undefined): void {
+    this.#queuedBytes -= bytes
+    if (owners !== undefined) for (const owner of owners) owner.release()
     this.#onSent()
   }
 }

@@ -25,7 +25,8 @@ export interface Session {
   /** Requests that were taken and whose answers have not been handed to the channel. */
   readonly inFlight: number
   /**
-   * One whole frame, header and all, in `buffer` from `start` to `end`; the bytes are only good during the call. Returns
+   * One whole frame, header and all, in `buffer` from `start` to `end`; the bytes stay as they are until the current turn
+   * of the event loop has come to its end, microtasks that were queued during the call included. Returns
    * false to get the same frame again, once `Channel.unblock` was called or answers have gone out; until then the
    * connection is not read.
    */
@@ -47,6 +48,8 @@ export interface Lent {
 export interface Channel {
   /** Address and port of the client. */
   readonly peer: string
+  /** The address and port that the client has connected to. */
+  readonly local: { readonly host: string; readonly port: number }
   /** Answer bytes that wait for the client, reserved ones included. */
   readonly outputBytes: number
   /**

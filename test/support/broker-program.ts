@@ -18,7 +18,7 @@ export interface Ended {
 /** The line of log that says that the broker is ready. */
 export interface ReadyLine {
   readonly pid: number
-  readonly ports: { readonly json: number; readonly http: number }
+  readonly ports: { readonly json: number; readonly kafka: number; readonly http: number }
   readonly [fact: string]: unknown
 }
 
@@ -48,6 +48,7 @@ export class BrokerProgram {
       env: {
         ...Object.fromEntries(inherited),
         CAFELOG_TCP_ADDR: '127.0.0.1:0',
+        CAFELOG_KAFKA_ADDR: '127.0.0.1:0',
         CAFELOG_HTTP_ADDR: '127.0.0.1:0',
         CAFELOG_CONFIG_DIR: '/nowhere',
         ...environment,

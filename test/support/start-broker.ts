@@ -12,6 +12,7 @@ import { parseTopicSettings } from '../../src/broker/topic-config.ts'
 import { Topics } from '../../src/broker/topics.ts'
 import { parseConfig } from '../../src/config/config.ts'
 import { CommittedOffsets } from '../../src/groups/committed-offsets.ts'
+import { GroupCoordinator } from '../../src/groups/coordinator.ts'
 import { SegmentLogEngine } from '../../src/log/segment-log-engine.ts'
 import { startBroker } from '../../src/main.ts'
 import { Metrics } from '../../src/metrics/metrics.ts'
@@ -23,6 +24,7 @@ import { LmdbStore } from '../../src/store/lmdb-store.ts'
 export interface WholeBroker {
   /** Of the JSON door. */
   readonly port: number
+  readonly kafkaPort: number
   readonly httpPort: number
   readonly directory: string
   readonly metrics: Metrics
@@ -37,6 +39,7 @@ export async function startWholeBroker(
   const directory = options.directory ?? mkdtempSync(join(tmpdir(), 'cafelog-'))
   const environment = {
     CAFELOG_TCP_ADDR: '127.0.0.1:0',
+    CAFELOG_KAFKA_ADDR: '127.0.0.1:0',
     CAFELOG_HTTP_ADDR: '127.0.0.1:0',
     CAFELOG_DATA_DIR: directory,
     CAFELOG_CONFIG_DIR: directory,
@@ -45,6 +48,7 @@ export async function startWholeBroker(
   const running = await startBroker(parseConfig(environment, 4096))
   return {
     port: running.addresses.json.port,
+    kafkaPort: running.addresses.kafka.port,
     httpPort: running.addresses.http.port,
     directory,
     metrics: running.metrics,
@@ -91,6 +95,8 @@ export async function startTestBroker(
   const brokerSettings = parseTopicSettings({ 'retention.ms': '-1', ...options.settings })
   const topics = new Topics({ store, engine, committedOffsets, clock, brokerSettings })
   await topics.load()
+  const groups = new GroupCoordinator({ store, clock, committedOffsets, logger })
+  groups.open(topics)
   const identity = {
     version: '0.0.0-test',
     clusterId: 'test-cluster',
@@ -98,7 +104,7 @@ export async function startTestBroker(
     dataDirectory: directory,
     flushPolicy: 'always',
   }
-  const broker = new Broker({ clock, engine, topics, committedOffsets, metrics, identity })
+  const broker = new Broker({ clock, engine, topics, committedOffsets, groups, metrics, identity })
   const protocol = new JsonDoor({ broker, clock, logger, metrics })
   const listener = new Listener({ protocol, clock, logger, metrics, connectionsMax: options.connectionsMax ?? 10_000 })
   const { host, port } = await listener.listen({ host: '127.0.0.1', port: 0 })
@@ -112,6 +118,7 @@ export async function startTestBroker(
     listener,
     async stop() {
       await listener.drain(1_000)
+      groups.close()
       await engine.close()
       await store.close()
       if (options.directory === undefined) rmSync(directory, { recursive: true, force: true })

@@ -40,6 +40,7 @@ export async function startCliBroker(directory = mkdtempSync(join(tmpdir(), 'caf
     parseConfig(
       {
         CAFELOG_TCP_ADDR: '127.0.0.1:0',
+        CAFELOG_KAFKA_ADDR: '127.0.0.1:0',
         CAFELOG_HTTP_ADDR: '127.0.0.1:0',
         CAFELOG_DATA_DIR: data,
         CAFELOG_CONFIG_DIR: join(directory, 'configs'),

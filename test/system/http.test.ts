@@ -28,6 +28,7 @@ beforeEach(async () => {
     CAFELOG_DATA_DIR: join(directory, 'data'),
     CAFELOG_CONFIG_DIR: directory,
     CAFELOG_TCP_ADDR: '127.0.0.1:0',
+    CAFELOG_KAFKA_ADDR: '127.0.0.1:0',
     CAFELOG_HTTP_ADDR: '127.0.0.1:0',
   }
   broker = await startBroker(parseConfig(environment, 20_000), { fileSystem })
@@ -112,7 +113,7 @@ test('requests, errors, latency and syncs are counted', async () => {
     '{type="UNKNOWN_TOPIC_OR_PARTITION"}': 1,
     '{type="INTERNAL_IO_ERROR"}': 0,
   })
-  expect(await scrape('cafelog_publish_latency_ms_count')).toEqual({ '{protocol="json"}': 1 })
+  expect(await scrape('cafelog_publish_latency_ms_count')).toEqual({ '{protocol="json"}': 1, '{protocol="kafka"}': 0 })
   expect((await scrape('cafelog_fsync_duration_seconds_count'))['']).toBeGreaterThanOrEqual(1)
   expect((await scrape('cafelog_bytes_total'))['{protocol="json",endpoint="produce",direction="in"}']).toBeGreaterThan(
     50,
@@ -154,6 +155,7 @@ test('several brokers run in one process, each on its own directory and ports', 
     CAFELOG_DATA_DIR: join(directory, 'other'),
     CAFELOG_CONFIG_DIR: directory,
     CAFELOG_TCP_ADDR: '127.0.0.1:0',
+    CAFELOG_KAFKA_ADDR: '127.0.0.1:0',
     CAFELOG_HTTP_ADDR: '127.0.0.1:0',
   }
   const other = await startBroker(parseConfig(environment, 20_000))

@@ -382,7 +382,11 @@ test('BROKER_INFO says what is running', async () => {
     startedAt: expect.any(Number),
     dataDir: broker.directory,
     flushPolicy: 'always',
-    addresses: { json: `127.0.0.1:${broker.port}`, http: `127.0.0.1:${broker.httpPort}` },
+    addresses: {
+      json: `127.0.0.1:${broker.port}`,
+      kafka: `127.0.0.1:${broker.kafkaPort}`,
+      http: `127.0.0.1:${broker.httpPort}`,
+    },
     status: 'ok',
   })
 })

@@ -67,7 +67,11 @@ test('the commands for a fresh clone come first', () => {
 test('the banner is the one that a new broker prints', () => {
   const shown = blocksOf(readme).find(({ info }) => info === 'text')?.text ?? ''
   const ready = broker.log.find(({ event }) => event === 'ready')
-  const addresses = { json: { host: '::', port: 7070 }, http: { host: '::', port: 8080 } }
+  const addresses = {
+    json: { host: '::', port: 7070 },
+    kafka: { host: '::', port: 9092 },
+    http: { host: '::', port: 8080 },
+  }
   const banner = formatBanner(
     { addresses, report: ready as unknown as StartReport },
     {

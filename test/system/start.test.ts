@@ -102,6 +102,7 @@ test('of two brokers that start at the same moment exactly one wins', async () =
 
 test.each([
   ['CAFELOG_TCP_ADDR', 'json'],
+  ['CAFELOG_KAFKA_ADDR', 'kafka'],
   ['CAFELOG_HTTP_ADDR', 'http'],
 ])('a busy port is told with its variable, and what was opened is closed again: %s', async (variable) => {
   const holder = net.createServer()

@@ -128,9 +128,20 @@ export interface GroupOffset {
   readonly lag: number
 }
 
+/** Where a group is; docs/consumer-groups.md explains it. */
+export type GroupState = 'Empty' | 'PreparingRebalance' | 'CompletingRebalance' | 'Reconciling' | 'Stable'
+
+/** A member of a group with what is assigned to it. */
+export interface GroupMember {
+  readonly member: string
+  readonly client: string
+  readonly host: string
+  readonly partitions: readonly { readonly topic: string; readonly partition: number }[]
+}
+
 export interface GroupOverview {
   readonly group: string
-  readonly state: 'Empty'
+  readonly state: GroupState
   readonly members: number
   readonly topics: readonly string[]
   /** How many partitions it has committed offsets for. */
@@ -180,7 +191,7 @@ export interface Messages {
   }
   readonly FETCH_OFFSETS: {
     request: { group: string; topic?: string }
-    answer: { group: string; state: 'Empty'; members: readonly []; offsets: readonly GroupOffset[] }
+    answer: { group: string; state: GroupState; members: readonly GroupMember[]; offsets: readonly GroupOffset[] }
   }
   readonly DELETE_TOPIC: { request: { topic: string }; answer: { ok: true } }
   readonly ALTER_TOPIC: {
@@ -207,7 +218,7 @@ export interface Messages {
       startedAt: number
       dataDir: string
       flushPolicy: string
-      addresses: { json: string; http: string }
+      addresses: { json: string; kafka: string; http: string }
       status: string
     }
   }

@@ -3,6 +3,7 @@ import type { Operation } from '../context.ts'
 
 /** What is running, since when, and where. */
 export const brokerInfo: Operation<'BROKER_INFO'> = ({ broker }) => {
+  const address = (door: string) => broker.addresses.get(door) ?? ''
   const { version, clusterId, startedAtMs, dataDirectory, flushPolicy } = broker.identity
   return {
     version,
@@ -10,7 +11,7 @@ export const brokerInfo: Operation<'BROKER_INFO'> = ({ broker }) => {
     startedAt: startedAtMs,
     dataDir: dataDirectory,
     flushPolicy,
-    addresses: { json: broker.addresses.get('json') ?? '', http: broker.addresses.get('http') ?? '' },
+    addresses: { json: address('json'), kafka: address('kafka'), http: address('http') },
     status: hasFailedPartition(broker) ? 'degraded' : 'ok',
   }
 }

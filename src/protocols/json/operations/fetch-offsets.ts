@@ -1,10 +1,11 @@
 import type { Operation } from '../context.ts'
-import { describeOffsets } from './group-offsets.ts'
+import { describeMembers, describeOffsets, findGroup } from './group-offsets.ts'
 
-/** What a group has committed, in all topics or in one, and how far it is behind. */
+/** What a group has committed, in all topics or in one, how far it is behind, and who its members are. */
 export const fetchOffsets: Operation<'FETCH_OFFSETS'> = ({ broker }, fields) => {
   const group = fields.text('group')
   const topic = fields.optionalText('topic')
+  const description = findGroup(broker, group)
   const offsets = describeOffsets(broker, group).filter((offset) => topic === undefined || offset.topic === topic)
-  return { group, state: 'Empty', members: [], offsets }
+  return { group, state: description.state, members: describeMembers(description), offsets }
 }

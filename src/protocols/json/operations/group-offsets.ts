@@ -1,21 +1,36 @@
 import { BrokerError } from '../../../base/broker-error.ts'
 import type { Broker } from '../../../broker/broker.ts'
-import type { CommittedOffset } from '../../../groups/committed-offsets.ts'
+import { partitionsOf } from '../../../groups/assignment.ts'
+import { readAssignment } from '../../../groups/consumer-protocol.ts'
+import type { GroupDescription } from '../../../groups/coordinator.ts'
+import type { CommittedOffset } from '../../../groups/offset-rows.ts'
 import { quote } from '../payload.ts'
-import type { GroupOffset } from '../wire.ts'
+import type { GroupMember, GroupOffset } from '../wire.ts'
 
 /**
- * What a group has committed, and how far it is behind.
+ * A group with its members.
  *
- * @throws BrokerError GROUP_ID_NOT_FOUND for a group that has no committed offsets
+ * @throws BrokerError GROUP_ID_NOT_FOUND
  */
+export function findGroup(broker: Broker, group: string): GroupDescription {
+  const description = broker.groups.describe(group)
+  if (description !== undefined) return description
+  const message = `There is no group ${quote(group)}: a group exists while it has members or committed offsets`
+  throw new BrokerError('GROUP_ID_NOT_FOUND', message)
+}
+
+/** Its members with what is assigned to them, as far as that can be read. */
+export function describeMembers(description: GroupDescription): readonly GroupMember[] {
+  return description.members.map(({ memberId, clientId, clientHost, assignment }) => {
+    const assigned = Buffer.isBuffer(assignment) ? readAssignment(assignment) : assignment
+    const partitions = Array.from(partitionsOf(assigned ?? new Map()), ([topic, partition]) => ({ topic, partition }))
+    return { member: memberId, client: clientId, host: clientHost, partitions }
+  })
+}
+
+/** What a group has committed, and how far it is behind. */
 export function describeOffsets(broker: Broker, group: string): readonly GroupOffset[] {
-  const committed = broker.committedOffsets.list(group)
-  if (committed === undefined) {
-    const message = `There is no group ${quote(group)}: a group exists while it has committed offsets`
-    throw new BrokerError('GROUP_ID_NOT_FOUND', message)
-  }
-  return committed.flatMap((offset) => describeOffset(broker, offset))
+  return (broker.committedOffsets.list(group) ?? []).flatMap((offset) => describeOffset(broker, offset))
 }
 
 function describeOffset(broker: Broker, committed: CommittedOffset): readonly GroupOffset[] {

@@ -1,19 +1,20 @@
 import type { Broker } from '../../../broker/broker.ts'
+import type { GroupListing } from '../../../groups/coordinator.ts'
 import type { Operation } from '../context.ts'
 import type { GroupOverview } from '../wire.ts'
 import { describeOffsets } from './group-offsets.ts'
 
-/** Every group that has committed offsets. */
+/** Every group that has members or committed offsets. */
 export const listGroups: Operation<'LIST_GROUPS'> = ({ broker }) => ({
-  groups: broker.committedOffsets.groups().map((group) => describeGroup(broker, group)),
+  groups: broker.groups.list().map((listing) => describeGroup(broker, listing)),
 })
 
-function describeGroup(broker: Broker, group: string): GroupOverview {
+function describeGroup(broker: Broker, { group, state, memberCount }: GroupListing): GroupOverview {
   const offsets = describeOffsets(broker, group)
   return {
     group,
-    state: 'Empty',
-    members: 0,
+    state,
+    members: memberCount,
     topics: [...new Set(offsets.map(({ topic }) => topic))],
     partitions: offsets.length,
     lag: offsets.reduce((sum, { lag }) => sum + lag, 0),

@@ -1,0 +1,12 @@
+import type { ErrorName } from './error-codes.ts'
+
+/** A refusal by one of Kafka's errors that only this door knows; the others are BrokerErrors. */
+export class Refusal extends Error {
+  override readonly name = 'Refusal'
+  readonly errorName: ErrorName
+
+  constructor(errorName: ErrorName, message: string) {
+    super(message)
+    this.errorName = errorName
+  }
+}
