@@ -153,6 +153,7 @@ export class Session {
 
 /** Colours for a stream: none unless a person looks at it and wants them, or `when` says so. */
 export function colorsFor(stream: NodeJS.WriteStream, when: string | undefined, env: ProcessLike['env']): Colors {
-  const isWanted = stream.isTTY && (env['NO_COLOR'] ?? '') === '' && env['TERM'] !== 'dumb'
+  // Of a pipe it is undefined, which would leave the choice to the colour library.
+  const isWanted = stream.isTTY ? (env['NO_COLOR'] ?? '') === '' && env['TERM'] !== 'dumb' : false
   return pico.createColors(when === 'always' || (when !== 'never' && isWanted))
 }

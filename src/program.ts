@@ -59,7 +59,9 @@ function announce(broker: RunningBroker, config: Config, logger: PinoLogger): vo
   const readyMs = systemClock.monotonic()
   const isForPeople = process.stdout.isTTY || isNpmStart()
   if (isForPeople) {
-    const isColored = process.stdout.isTTY && process.env['NO_COLOR'] === undefined && process.env['TERM'] !== 'dumb'
+    // Of a pipe it is undefined, which would leave the choice to the colour library.
+    const wantsColor = process.env['NO_COLOR'] === undefined && process.env['TERM'] !== 'dumb'
+    const isColored = process.stdout.isTTY ? wantsColor : false
     const brokerctl = existsSync('brokerctl') ? './brokerctl' : 'npx brokerctl'
     // Nobody may be reading; that is no reason to stop.
     process.stdout.on('error', () => {})

@@ -58,7 +58,7 @@ export interface Restart {
 /**
  * What one partition must look like, kept outside the engine by someone who has only seen what a client sees: what was
  * sent, what was answered, what could be read. Every promise of docs/durability.md that concerns one partition is
- * checked here; the letters are those of the invariants listed in docs/decisions/.
+ * checked here; the letters are those of docs/decisions/0006-durability-is-simulated.md.
  */
 export class PartitionModel {
   readonly name: string
