@@ -183,6 +183,11 @@ export class ConsumerGroup {
     }
   }
 
+  /** Where a member is; undefined if there is no such member. */
+  findProgress(memberId: string): { readonly epoch: number; readonly assigned: Assignment } | undefined {
+    return this.#members.get(memberId)?.progress
+  }
+
   /**
    * Whether this member may commit offsets now; undefined if so. Its generation is its epoch. Who is no member (-1) may
    * while the group is empty, or within a transaction of an old client, which cannot say who it is.

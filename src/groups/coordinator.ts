@@ -4,6 +4,7 @@ import type { Clock, Timer } from '../base/clock.ts'
 import type { Logger } from '../base/logger.ts'
 import { silentLogger } from '../base/logger.ts'
 import type { Store, StoreChange } from '../store/store.ts'
+import type { Assignment } from './assignment.ts'
 import { ClassicGroup } from './classic-group.ts'
 import type {
   ClassicDescription,
@@ -230,6 +231,15 @@ export class GroupCoordinator {
     const outcome = machine.handle(event, this.#now())
     if (!machine.isBlank) entry.machine = machine
     this.#run(entry, outcome)
+  }
+
+  /** In which epoch a member of a consumer group is and what it may read; undefined if there is no such member. */
+  findConsumerMember(
+    group: string,
+    memberId: string,
+  ): { readonly epoch: number; readonly assigned: Assignment } | undefined {
+    const machine = this.#groups.get(group)?.machine
+    return machine?.kind === 'consumer' ? machine.findProgress(memberId) : undefined
   }
 
   // Administration

@@ -3,10 +3,16 @@ import type { Broker } from '../../broker/broker.ts'
 import type { Fields } from './fields.ts'
 import type { Messages, OperationName } from './wire.ts'
 
-/** What an operation has to work with. */
-export interface OperationContext {
+/** What all operations have to work with. */
+export interface DoorContext {
   readonly broker: Broker
   readonly logger: Logger
+}
+
+/** What an operation has to work with. */
+export interface OperationContext extends DoorContext {
+  /** Who asks, as `address:port`. */
+  readonly peer: string
 }
 
 /**

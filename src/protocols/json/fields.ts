@@ -1,6 +1,6 @@
 import type { BrokerError } from '../../base/broker-error.ts'
 import { quote, refuse } from './payload.ts'
-import type { OperationName, TopicConfigText } from './wire.ts'
+import type { OperationName, TopicConfigText, TopicPartitions } from './wire.ts'
 
 export interface IntegerRange {
   readonly min: number
@@ -78,6 +78,16 @@ export class Fields {
     return map
   }
 
+  optionalPartitions(name: string): readonly TopicPartitions[] | undefined {
+    const value = this.#get(name)
+    if (value === undefined) return undefined
+    if (!Array.isArray(value)) throw this.#wrong(name, value, 'an array of topics with partitions is needed')
+    return value.map((item: unknown, index) => {
+      if (isTopicPartitions(item)) return item
+      throw this.#wrong(`${name}[${index}]`, item, 'something like {"topic":"orders","partitions":[0,1]} is needed')
+    })
+  }
+
   /** A refusal of the whole request because of a field, for what the methods above cannot know. */
   wrong(name: string, right: string): BrokerError {
     return this.#wrong(name, this.#get(name), right)
@@ -95,6 +105,16 @@ export class Fields {
   #missing(name: string, right: string): never {
     throw refuse(this.#operation, `without ${JSON.stringify(name)}`, right)
   }
+}
+
+function isTopicPartitions(item: unknown): item is TopicPartitions {
+  if (typeof item !== 'object' || item === null) return false
+  const { topic, partitions } = item as Record<string, unknown>
+  return typeof topic === 'string' && Array.isArray(partitions) && partitions.every(isPartition)
+}
+
+function isPartition(value: unknown): boolean {
+  return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= PARTITION_RANGE.max
 }
 
 function describeRange({ min, max }: IntegerRange): string {

@@ -1,7 +1,7 @@
 import { BrokerError } from '../../base/broker-error.ts'
 import type { Channel, Session } from '../../net/protocol.ts'
 import { AnswerQueue, Exchange } from './answer-queue.ts'
-import type { OperationContext } from './context.ts'
+import type { DoorContext, OperationContext } from './context.ts'
 import { encodeAnswer, encodeError, encodeHeader } from './errors.ts'
 import { Fields } from './fields.ts'
 import type { Meters } from './meters.ts'
@@ -14,7 +14,7 @@ import { FRAME_HEADER_BYTES, FRAME_PAYLOAD_BYTES_MAX, FRAME_TYPES } from './wire
 
 /** What the sessions of the door share. */
 export interface DoorParts {
-  readonly context: OperationContext
+  readonly context: DoorContext
   readonly clock: TurnClock
   readonly meters: Meters
   readonly producer: Producer
@@ -28,9 +28,11 @@ const NO_PAYLOAD = Buffer.from('{}')
 export class JsonSession implements Session {
   readonly #parts: DoorParts
   readonly #queue: AnswerQueue
+  readonly #context: OperationContext
 
   constructor(parts: DoorParts, channel: Channel) {
     this.#parts = parts
+    this.#context = { ...parts.context, peer: channel.peer }
     this.#queue = new AnswerQueue(parts.clock, channel, (error) => {
       if (error instanceof BrokerError) return
       parts.context.logger.error({ peer: channel.peer, err: error }, 'a request failed by a mistake of ours')
@@ -91,7 +93,7 @@ export class JsonSession implements Session {
     try {
       const bytes = payload.length === 0 && type === FRAME_TYPES.HEARTBEAT ? NO_PAYLOAD : payload
       const fields = new Fields(entry.name, parsePayload(entry.name, bytes))
-      const answer = entry.operation(this.#parts.context, fields)
+      const answer = entry.operation(this.#context, fields)
       if (answer instanceof Promise) this.#settleLater(exchange, answer)
       else succeed(exchange, answer)
     } catch (error) {

@@ -39,6 +39,12 @@ export const WIRE_ERRORS = {
   INVALID_REQUEST: { isRetriable: false, sentence: 'The frame or its payload is malformed' },
   GROUP_ID_NOT_FOUND: { isRetriable: false, sentence: 'There is no such consumer group (types from 6 up)' },
   NON_EMPTY_GROUP: { isRetriable: false, sentence: 'The consumer group has members (types from 6 up)' },
+  UNKNOWN_MEMBER_ID: { isRetriable: false, sentence: 'The group has no such member, or no longer: join again' },
+  FENCED_MEMBER_EPOCH: { isRetriable: false, sentence: "The generation is not the member's: join again" },
+  STALE_MEMBER_EPOCH: { isRetriable: false, sentence: "The generation is not the member's: take the new one" },
+  FENCED_INSTANCE_ID: { isRetriable: false, sentence: 'Another member goes by that instance id' },
+  UNRELEASED_INSTANCE_ID: { isRetriable: true, sentence: 'The member with that instance id has not left yet' },
+  GROUP_MAX_SIZE_REACHED: { isRetriable: false, sentence: 'The group takes no more members' },
 } as const satisfies Record<string, { isRetriable: boolean; sentence: string }>
 
 export type WireErrorCode = keyof typeof WIRE_ERRORS
@@ -149,6 +155,41 @@ export interface GroupOverview {
   readonly lag: number
 }
 
+/** Some partitions of one topic. */
+export interface TopicPartitions {
+  readonly topic: string
+  readonly partitions: readonly number[]
+}
+
+/** A HEARTBEAT of a member of a group. Without `memberId` it joins. */
+export interface MemberHeartbeat {
+  readonly group: string
+  readonly memberId?: string
+  /** The one that the last answer said; when absent, whichever the member is in. */
+  readonly generation?: number
+  /** Needed to join; later only when they change. */
+  readonly topics?: readonly string[]
+  readonly topicPattern?: string
+  readonly instanceId?: string
+  /** How long the member may take to give partitions away, in milliseconds. */
+  readonly rebalanceTimeoutMs?: number
+  /** What the member still reads; when absent, what the last answer said. */
+  readonly owned?: readonly TopicPartitions[]
+  readonly assignor?: string
+  readonly clientId?: string
+  readonly leave?: boolean
+}
+
+/** What is a member's from now on. */
+export interface MemberAssignment {
+  readonly ok: true
+  readonly memberId: string
+  readonly generation: number
+  /** How long to wait until the next heartbeat. */
+  readonly heartbeatIntervalMs: number
+  readonly assignment: readonly TopicPartitions[]
+}
+
 export interface ConfigChange {
   readonly key: string
   readonly from: string | null
@@ -177,10 +218,17 @@ export interface Messages {
     answer: { records: readonly FetchedRecord[]; highWatermark: number; logStartOffset: number }
   }
   readonly COMMIT: {
-    request: { topic: string; partition: number; group: string; offset: number }
+    request: {
+      topic: string
+      partition: number
+      group: string
+      offset: number
+      memberId?: string
+      generation?: number
+    }
     answer: { ok: true }
   }
-  readonly HEARTBEAT: { request: object; answer: { ok: true } }
+  readonly HEARTBEAT: { request: object | MemberHeartbeat; answer: { ok: true } | MemberAssignment }
   readonly METADATA: {
     request: { topics?: readonly string[] }
     answer: { clusterId: string; brokerId: number; version: string; topics: readonly TopicMetadata[] }

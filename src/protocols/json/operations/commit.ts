@@ -1,10 +1,14 @@
 import { BrokerError } from '../../../base/broker-error.ts'
 import type { Broker } from '../../../broker/broker.ts'
-import type { OffsetToCommit } from '../../../groups/group-offsets.ts'
+import type { MemberOfGeneration } from '../../../groups/classic-messages.ts'
+import type { CommitRequest } from '../../../groups/group-offsets.ts'
 import { OUTSIDER } from '../../../groups/group-offsets.ts'
 import { isRefusal } from '../../../groups/outcome.ts'
 import type { Operation } from '../context.ts'
+import type { Fields } from '../fields.ts'
 import { OFFSET_RANGE, PARTITION_RANGE } from '../fields.ts'
+
+const GENERATION_RANGE = { min: 0, max: 0x7fffffff }
 
 /** Stores the next offset that a group wants of a partition. */
 export const commit: Operation<'COMMIT'> = async ({ broker }, fields) => {
@@ -12,18 +16,30 @@ export const commit: Operation<'COMMIT'> = async ({ broker }, fields) => {
   const partition = fields.integer('partition', PARTITION_RANGE)
   const group = fields.text('group')
   const offset = fields.integer('offset', OFFSET_RANGE)
+  const member = readMember(fields)
   broker.getLog(topic, partition)
-  await commitByHand(broker, group, { topic, partition, offset })
+  await store(broker, { group, member, offsets: [{ topic, partition, offset }] })
   return { ok: true }
 }
 
-/** For consumers that choose their partitions by themselves. Groups with members are theirs alone. */
-function commitByHand(broker: Broker, group: string, offset: OffsetToCommit): Promise<void> {
+/** Groups with members are theirs alone; others are open to consumers that choose their partitions by themselves. */
+function readMember(fields: Fields): MemberOfGeneration {
+  const isMember =
+    fields.optionalText('memberId') !== undefined ||
+    fields.optionalInteger('generation', GENERATION_RANGE) !== undefined
+  if (!isMember) return OUTSIDER
+  return { memberId: fields.text('memberId'), generation: fields.integer('generation', GENERATION_RANGE) }
+}
+
+function store(broker: Broker, request: CommitRequest): Promise<void> {
   return new Promise((resolve, reject) => {
-    broker.groups.offsets.commit({ group, member: OUTSIDER, offsets: [offset] }, (answer) => {
+    broker.groups.offsets.commit(request, (answer) => {
       const refusal = isRefusal(answer) ? answer : answer.refusals[0]
-      if (refusal === undefined) resolve()
-      else reject(new BrokerError(refusal.error, refusal.message))
+      if (refusal === undefined) return resolve()
+      // Who knows nothing of members knows none of their errors.
+      const code =
+        request.member === OUTSIDER && refusal.error === 'UNKNOWN_MEMBER_ID' ? 'INVALID_REQUEST' : refusal.error
+      reject(new BrokerError(code, refusal.message))
     })
   })
 }
