@@ -146,7 +146,8 @@ function kafkaApis(): ApiFacts[] {
 
 function showDefault(field: TopicConfigField): string {
   const value = TOPIC_CONFIG[field].default
-  if (typeof value !== 'number') return formatFlushPolicy(value)
+  if (typeof value === 'object') return formatFlushPolicy(value)
+  if (typeof value === 'string' || field === 'minCleanableDirtyRatio') return String(value)
   return field.endsWith('Ms') ? formatDuration(value) : formatSize(value)
 }
 

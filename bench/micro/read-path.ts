@@ -31,6 +31,11 @@ await engine.openTopic(TOPIC, 1, {
   batchBytesMax: 8_388_608,
   indexIntervalBytes: 4096,
   flushPolicy: { kind: 'os' },
+  cleanupPolicy: 'delete',
+  deleteRetentionMs: 86_400_000,
+  minCompactionLagMs: 0,
+  maxCompactionLagMs: -1,
+  minCleanableDirtyRatio: 0.5,
 })
 const log = engine.get(TOPIC, 0)
 if (log === undefined) throw new Error('The partition that was just opened is not there')

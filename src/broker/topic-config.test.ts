@@ -27,6 +27,16 @@ const stored: [name: string, text: string, value: string][] = [
   ['flush.policy', 'os', 'os'],
   ['flush.policy', 'interval:10', 'interval:10ms'],
   ['flush.policy', 'interval:1000ms', 'interval:1s'],
+  ['retention.ms', '9223372036854775807', '-1'],
+  ['cleanup.policy', 'delete', 'delete'],
+  ['cleanup.policy', 'compact', 'compact'],
+  ['cleanup.policy', 'delete, compact', 'compact,delete'],
+  ['delete.retention.ms', '0', '0'],
+  ['min.compaction.lag.ms', '1m', '60000'],
+  ['max.compaction.lag.ms', '9223372036854775807', '-1'],
+  ['max.compaction.lag.ms', '1h', '3600000'],
+  ['min.cleanable.dirty.ratio', '0.50', '0.5'],
+  ['min.cleanable.dirty.ratio', '0', '0'],
 ]
 
 test.each(stored)('%s = %j is stored as %j', (name, text, value) => {
@@ -48,6 +58,14 @@ const refused: [name: string, text: string, wanted: string][] = [
   ['flush.policy', 'interval:0', 'always, interval:<duration>'],
   ['flush.policy', 'interval:2h', 'always, interval:<duration>'],
   ['flush.policy', 'interval:', 'always, interval:<duration>'],
+  ['cleanup.policy', '', 'delete, compact, or compact,delete'],
+  ['cleanup.policy', 'compact,', 'delete, compact, or compact,delete'],
+  ['cleanup.policy', 'compress', 'delete, compact, or compact,delete'],
+  ['delete.retention.ms', '-1', 'at least 0ms'],
+  ['max.compaction.lag.ms', '0', 'at least 1ms, or -1 for no limit'],
+  ['min.cleanable.dirty.ratio', '1.01', 'a number from 0 to 1'],
+  ['min.cleanable.dirty.ratio', '-0', 'a number from 0 to 1'],
+  ['min.cleanable.dirty.ratio', '1e-3', 'a number from 0 to 1'],
 ]
 
 test.each(refused)('%s = %j is refused', (name, text, wanted) => {
@@ -67,7 +85,7 @@ test('an unknown key is refused with the nearest one, or with all', () => {
     'BrokerError: There is no topic configuration "retention.sm", did you mean "retention.ms"?',
   )
   expect(message('compression.type')).toBe(
-    'BrokerError: There is no topic configuration "compression.type", there are retention.ms, retention.bytes, segment.bytes, segment.ms, max.message.bytes, index.interval.bytes, flush.policy',
+    'BrokerError: There is no topic configuration "compression.type", there are retention.ms, retention.bytes, segment.bytes, segment.ms, max.message.bytes, index.interval.bytes, flush.policy, cleanup.policy, delete.retention.ms, min.compaction.lag.ms, max.compaction.lag.ms, min.cleanable.dirty.ratio',
   )
   expect(message('__proto__')).toContain('There is no topic configuration "__proto__"')
   expect(() => parseTopicSettings(JSON.parse('{"__proto__":"1"}') as Record<string, string>)).toThrow('"__proto__"')
@@ -89,6 +107,11 @@ test('the topic’s settings come before the broker’s before the defaults', ()
     batchBytesMax: 8_388_608,
     indexIntervalBytes: 4096,
     flushPolicy: { kind: 'os' },
+    cleanupPolicy: 'delete',
+    deleteRetentionMs: 86_400_000,
+    minCompactionLagMs: 0,
+    maxCompactionLagMs: -1,
+    minCleanableDirtyRatio: 0.5,
   })
   expect(toLogConfig(NO_SETTINGS, brokerSettings).flushPolicy).toEqual({ kind: 'interval', intervalMs: 10 })
   expect(Object.fromEntries(describeTopicConfig(settings, brokerSettings))).toEqual({
@@ -99,6 +122,11 @@ test('the topic’s settings come before the broker’s before the defaults', ()
     'max.message.bytes': { value: '8388608', source: 'default' },
     'index.interval.bytes': { value: '4096', source: 'default' },
     'flush.policy': { value: 'os', source: 'topic' },
+    'cleanup.policy': { value: 'delete', source: 'default' },
+    'delete.retention.ms': { value: '86400000', source: 'default' },
+    'min.compaction.lag.ms': { value: '0', source: 'default' },
+    'max.compaction.lag.ms': { value: '-1', source: 'default' },
+    'min.cleanable.dirty.ratio': { value: '0.5', source: 'default' },
   })
 })
 
@@ -124,6 +152,16 @@ test('segments follow a small retention, unless they were set', () => {
   expect(config({ 'retention.ms': '60000' }).segmentMs).toBe(15_000)
   expect(config({ 'retention.ms': '-1' }).segmentMs).toBe(604_800_000)
   expect(config({ 'retention.bytes': '1048576', 'segment.bytes': '65536' }).segmentBytes).toBe(65_536)
+  expect(config({ 'retention.ms': '60000', 'cleanup.policy': 'compact' }).segmentMs).toBe(604_800_000)
+  expect(config({ 'retention.ms': '60000', 'cleanup.policy': 'compact,delete' }).segmentMs).toBe(15_000)
   const shown = describeTopicSetting('segment.bytes', new Map([['retention.bytes', '1048576']]), NO_SETTINGS)
   expect(shown).toEqual({ value: '262144', source: 'default' })
+})
+
+test('records cannot have to be compacted before they may be', () => {
+  const config = (settings: Record<string, string>) => toLogConfig(parseTopicSettings(settings), NO_SETTINGS)
+  expect(config({ 'min.compaction.lag.ms': '1h' }).minCompactionLagMs).toBe(3_600_000)
+  expect(() => config({ 'min.compaction.lag.ms': '1h', 'max.compaction.lag.ms': '1m' })).toThrow(
+    'Cannot set min.compaction.lag.ms to 3600000: it must be at most max.compaction.lag.ms, which is 60000',
+  )
 })

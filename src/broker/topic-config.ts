@@ -1,7 +1,7 @@
 import { BrokerError } from '../base/broker-error.ts'
 import { didYouMean } from '../base/nearest.ts'
 import { DURATION_WANTED, formatDuration, formatSize, parseDuration, parseSize, SIZE_WANTED } from '../base/units.ts'
-import type { FlushPolicy, LogConfig } from '../log/log-engine.ts'
+import { type CleanupPolicy, type FlushPolicy, isDeleted, type LogConfig } from '../log/log-engine.ts'
 
 /** One setting of a topic: what the documentation says about it, and how its text is read. */
 export interface TopicConfigKey<Value> {
@@ -22,6 +22,8 @@ const DAY_MS = 24 * HOUR_MS
 const KIB = 1024
 const MIB = 1024 * KIB
 const INT32_MAX = 2 ** 31 - 1
+/** How clients of Kafka's say "no limit" where Kafka has no -1 for it. */
+const INT64_MAX = '9223372036854775807'
 
 const SEGMENTS_PER_RETENTION = 4
 /** Below these, segments would be too many to be worth it. */
@@ -80,6 +82,44 @@ export const TOPIC_CONFIG: { readonly [Name in keyof LogConfig]: TopicConfigKey<
     parse: parseFlushPolicy,
     format: formatFlushPolicy,
   },
+  cleanupPolicy: {
+    name: 'cleanup.policy',
+    default: 'delete',
+    wanted: 'delete, compact, or compact,delete',
+    meaning:
+      'What becomes of old records: delete removes them by retention.ms and retention.bytes, compact keeps the newest record of each key, compact,delete does both.',
+    parse: parseCleanupPolicy,
+    format: String,
+  },
+  deleteRetentionMs: {
+    name: 'delete.retention.ms',
+    default: DAY_MS,
+    ...duration({ least: 0, most: Number.MAX_SAFE_INTEGER }),
+    meaning:
+      'Compacted topics: how long a record without a value, which deletes its key, can still be read after the cleaning that first met it.',
+  },
+  minCompactionLagMs: {
+    name: 'min.compaction.lag.ms',
+    default: 0,
+    ...duration({ least: 0, most: Number.MAX_SAFE_INTEGER }),
+    meaning: 'Compacted topics: how long every record stays, whatever comes after it.',
+  },
+  maxCompactionLagMs: {
+    name: 'max.compaction.lag.ms',
+    default: -1,
+    ...duration({ least: 1, most: Number.MAX_SAFE_INTEGER, allowUnlimited: true }),
+    meaning:
+      'Compacted topics: after how long a record is cleaned though little has been written since; -1 leaves that to min.cleanable.dirty.ratio.',
+  },
+  minCleanableDirtyRatio: {
+    name: 'min.cleanable.dirty.ratio',
+    default: 0.5,
+    wanted: 'a number from 0 to 1, such as "0.5"',
+    meaning:
+      'Compacted topics: the share of a partition’s bytes that must have been written since its last cleaning before it is cleaned again.',
+    parse: parseRatio,
+    format: String,
+  },
 }
 
 /** Which one of the settings, by its name in the program. */
@@ -131,7 +171,11 @@ export function checkTopicConfigName(name: string): void {
   getKey(name)
 }
 
-/** The configuration that is in force for a topic: its own settings before the broker's before the defaults. */
+/**
+ * The configuration that is in force for a topic: its own settings before the broker's before the defaults.
+ *
+ * @throws BrokerError INVALID_CONFIG when settings contradict each other
+ */
 export function toLogConfig(settings: TopicSettings, brokerSettings: TopicSettings): LogConfig {
   const isSet = (field: TopicConfigField): boolean => {
     const { name } = TOPIC_CONFIG[field]
@@ -148,14 +192,31 @@ export function toLogConfig(settings: TopicSettings, brokerSettings: TopicSettin
   const retentionBytes = read('retentionBytes')
   const segmentBytes = read('segmentBytes')
   const segmentMs = read('segmentMs')
+  const cleanupPolicy = read('cleanupPolicy')
+  const minCompactionLagMs = read('minCompactionLagMs')
+  const maxCompactionLagMs = read('maxCompactionLagMs')
+  if (maxCompactionLagMs >= 0 && minCompactionLagMs > maxCompactionLagMs) {
+    throw new BrokerError(
+      'INVALID_CONFIG',
+      `Cannot set min.compaction.lag.ms to ${minCompactionLagMs}: it must be at most max.compaction.lag.ms, which is ${maxCompactionLagMs}`,
+    )
+  }
+  const follows = (limit: number, least: number, most: number): number => {
+    return isDeleted({ cleanupPolicy }) ? shareOf(limit, least, most) : most
+  }
   return Object.freeze({
     retentionMs,
     retentionBytes,
-    segmentBytes: isSet('segmentBytes') ? segmentBytes : shareOf(retentionBytes, SEGMENT_BYTES_LEAST, segmentBytes),
-    segmentMs: isSet('segmentMs') ? segmentMs : shareOf(retentionMs, SEGMENT_MS_LEAST, segmentMs),
+    segmentBytes: isSet('segmentBytes') ? segmentBytes : follows(retentionBytes, SEGMENT_BYTES_LEAST, segmentBytes),
+    segmentMs: isSet('segmentMs') ? segmentMs : follows(retentionMs, SEGMENT_MS_LEAST, segmentMs),
     batchBytesMax: read('batchBytesMax'),
     indexIntervalBytes: read('indexIntervalBytes'),
     flushPolicy: read('flushPolicy'),
+    cleanupPolicy,
+    deleteRetentionMs: read('deleteRetentionMs'),
+    minCompactionLagMs,
+    maxCompactionLagMs,
+    minCleanableDirtyRatio: read('minCleanableDirtyRatio'),
   })
 }
 
@@ -205,6 +266,21 @@ export function formatFlushPolicy(policy: FlushPolicy): string {
   return policy.kind === 'interval' ? `interval:${formatDuration(policy.intervalMs)}` : policy.kind
 }
 
+/** Reads Kafka's list, in any order: `delete`, `compact` or both; undefined for anything else. */
+export function parseCleanupPolicy(text: string): CleanupPolicy | undefined {
+  const policies = new Set(text.split(',').map((policy) => policy.trim()))
+  const isCompact = policies.delete('compact')
+  const isDelete = policies.delete('delete')
+  if (policies.size > 0) return undefined
+  if (isCompact) return isDelete ? 'compact,delete' : 'compact'
+  return 'delete'
+}
+
+function parseRatio(text: string): number | undefined {
+  const ratio = /^(?:\d+(?:\.\d*)?|\.\d+)$/.test(text) ? Number(text) : Number.NaN
+  return ratio >= 0 && ratio <= 1 ? ratio : undefined
+}
+
 function getKey(name: string): TopicConfigKey<unknown> {
   const field = FIELDS_BY_NAME.get(name)
   if (field !== undefined) return TOPIC_CONFIG[field]
@@ -244,6 +320,7 @@ function amount(
   return {
     wanted: `${unit.wanted}, at least ${unit.show(least)}${upTo}${allowUnlimited ? ', or -1 for no limit' : ''}`,
     parse: (text: string) => {
+      if (allowUnlimited && text === INT64_MAX) return -1
       const value = unit.parse(text, { allowUnlimited })
       return value === -1 || (value !== undefined && value >= least && value <= most) ? value : undefined
     },

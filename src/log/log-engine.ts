@@ -4,6 +4,12 @@ import type { TopicName } from '../base/topic-name.ts'
 export type FlushPolicy =
   { readonly kind: 'always' } | { readonly kind: 'interval'; readonly intervalMs: number } | { readonly kind: 'os' }
 
+/**
+ * What becomes of old records: `delete` removes whole segments by retention, `compact` keeps the newest record of each key,
+ * `compact,delete` does both.
+ */
+export type CleanupPolicy = 'delete' | 'compact' | 'compact,delete'
+
 /** The settings of a topic that its logs obey. Times are milliseconds, -1 is "no limit" where that is allowed. */
 export interface LogConfig {
   readonly retentionMs: number
@@ -14,6 +20,25 @@ export interface LogConfig {
   readonly batchBytesMax: number
   readonly indexIntervalBytes: number
   readonly flushPolicy: FlushPolicy
+  readonly cleanupPolicy: CleanupPolicy
+  /** How long a tombstone stays after the first cleaning that saw it. */
+  readonly deleteRetentionMs: number
+  /** Records younger than this are not compacted. */
+  readonly minCompactionLagMs: number
+  /** Records older than this are compacted whatever the share of the log that is dirty; -1 is "no limit". */
+  readonly maxCompactionLagMs: number
+  /** The share of a log, 0 to 1, that must be dirty before it is worth cleaning. */
+  readonly minCleanableDirtyRatio: number
+}
+
+/** Whether old records go by retention. */
+export function isDeleted({ cleanupPolicy }: Pick<LogConfig, 'cleanupPolicy'>): boolean {
+  return cleanupPolicy !== 'compact'
+}
+
+/** Whether only the newest record of each key is kept. */
+export function isCompacted({ cleanupPolicy }: Pick<LogConfig, 'cleanupPolicy'>): boolean {
+  return cleanupPolicy !== 'delete'
 }
 
 /** What a producer waits for: nothing (`acks=0`), the page cache (`acks=1`), stable storage as the policy says (`acks=all`). */

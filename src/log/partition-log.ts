@@ -9,7 +9,7 @@ import type { Acks, AppendWaiter, LogConfig, PartitionLog, ReadBatches } from '.
 import { type FoundRecord, LogReader, type ReadableLog } from './log-reader.ts'
 import type { OpenFile } from './open-files.ts'
 import type { EpochStart, PartitionFacts } from './partition-facts.ts'
-import { countExpired, isTooOld, type RetentionReason } from './retention.ts'
+import { countExpired, isTooOld, retentionLimits, type RetentionReason } from './retention.ts'
 import { Segment, type SegmentFacts } from './segment.ts'
 import { Waiters } from './waiters.ts'
 import { writeBatches } from './write-batches.ts'
@@ -272,8 +272,9 @@ export class SegmentPartitionLog implements PartitionLog, ReadableLog {
     if (this.failure !== undefined) return false
     const active = this.#segments.at(-1)
     if (active === undefined) return false
+    const limits = retentionLimits(this.#config)
     const isQuiet = this.#pending.length === 0 && this.highWatermark === this.#nextOffset
-    if (isQuiet && isTooOld(active, this.#config.retentionMs, now)) {
+    if (isQuiet && isTooOld(active, limits.retentionMs, now)) {
       try {
         this.#roll()
         this.#sync(true)
@@ -281,7 +282,7 @@ export class SegmentPartitionLog implements PartitionLog, ReadableLog {
         this.#context.logger.warn({ topic: this.topic, partition: this.partition, error }, 'cannot roll for retention')
       }
     }
-    const { count, reason } = countExpired(this.#segments, this.#config, now)
+    const { count, reason } = countExpired(this.#segments, limits, now)
     const target = this.#segments[count].baseOffset
     if (target > this.logStartOffset && target <= this.highWatermark) this.#moveLogStart(target, reason)
     return this.#doomed(this.logStartOffset).length > 0
@@ -289,7 +290,7 @@ export class SegmentPartitionLog implements PartitionLog, ReadableLog {
 
   /** Whether segments are still there that have outlived the limits: what follows them may not be durable yet. */
   hasExpired(now: number): boolean {
-    return this.failure === undefined && countExpired(this.#segments, this.#config, now).count > 0
+    return this.failure === undefined && countExpired(this.#segments, retentionLimits(this.#config), now).count > 0
   }
 
   /** A checkpoint is durable that has this log start. */

@@ -1,3 +1,4 @@
+import { isDeleted, type LogConfig } from './log-engine.ts'
 import type { SegmentFacts } from './segment.ts'
 
 /** Why a segment goes. */
@@ -7,6 +8,13 @@ export type RetentionReason = 'time' | 'size' | 'manual'
 export interface RetentionLimits {
   readonly retentionMs: number
   readonly retentionBytes: number
+}
+
+const NO_LIMITS: RetentionLimits = { retentionMs: -1, retentionBytes: -1 }
+
+/** The limits that a topic's settings come to: none when it is only compacted. */
+export function retentionLimits(config: LogConfig): RetentionLimits {
+  return isDeleted(config) ? config : NO_LIMITS
 }
 
 /**

@@ -14,6 +14,7 @@ import type { LogContext } from './log-context.ts'
 import type { PartitionFacts } from './partition-facts.ts'
 import { SegmentPartitionLog } from './partition-log.ts'
 import { recoverPartition } from './recovery.ts'
+import { retentionLimits } from './retention.ts'
 import { SyncTurns } from './sync-turns.ts'
 
 const DELETED_PREFIX = '@deleted-'
@@ -467,7 +468,8 @@ function keyOf(topic: TopicName, partition: number): string {
   return `${topic}/${partition}`
 }
 
-function retentionDelay({ retentionMs }: LogConfig): number {
+function retentionDelay(config: LogConfig): number {
+  const { retentionMs } = retentionLimits(config)
   if (retentionMs < 0) return Number.MAX_SAFE_INTEGER
   return Math.max(RETENTION_CHECK_MS_MIN, Math.ceil(retentionMs / RETENTION_CHECKS_PER_LIFE))
 }

@@ -165,6 +165,11 @@ export class World {
       batchBytesMax: 1_000_000,
       indexIntervalBytes: random.pick([1, 300, 4_096]),
       flushPolicy: this.#anyPolicy(),
+      cleanupPolicy: 'delete',
+      deleteRetentionMs: 1_000,
+      minCompactionLagMs: 0,
+      maxCompactionLagMs: -1,
+      minCleanableDirtyRatio: 0.5,
     }
   }
 

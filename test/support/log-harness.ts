@@ -21,6 +21,11 @@ export const LOG_CONFIG: LogConfig = {
   batchBytesMax: 1 << 20,
   indexIntervalBytes: 4096,
   flushPolicy: { kind: 'always' },
+  cleanupPolicy: 'delete',
+  deleteRetentionMs: 86_400_000,
+  minCompactionLagMs: 0,
+  maxCompactionLagMs: -1,
+  minCleanableDirtyRatio: 0.5,
 }
 
 /** A data directory of its own that goes when the test is over. */

@@ -396,7 +396,7 @@ test('topics are made, grown and deleted, each with its own answer', async () =>
       { ...wish, name: 'admin-1' },
       { ...wish, name: 'admin-2', numPartitions: 0 },
       { ...wish, name: 'admin-3', replicationFactor: 3 },
-      { ...wish, name: 'admin-4', configs: [{ name: 'cleanup.policy', value: 'compact' }] },
+      { ...wish, name: 'admin-4', configs: [{ name: 'cleanup.policy', value: 'compress' }] },
       { ...wish, name: 'admin-5', assignments: [{ partitionIndex: 0, brokerIds: [2] }] },
       { ...wish, name: 'made-twice' },
       { ...wish, name: 'made-twice' },
@@ -461,6 +461,7 @@ test('settings are listed with their sources, and changed', async () => {
     'retention.ms': ['1000', 1],
     'retention.bytes': ['-1', 5],
     'cleanup.policy': ['delete', 5],
+    'max.compaction.lag.ms': ['9223372036854775807', 5],
   })
   const incremental = await client.ask(IncrementalAlterConfigs, 1, {
     resources: [

@@ -8,7 +8,7 @@ import type { RequestContext } from '../context.ts'
 export const CONFIG_SOURCES: Readonly<Record<ConfigSource, number>> = { topic: 1, broker: 4, default: 5 }
 
 /** The numbers that Kafka has for types of settings. */
-export const CONFIG_TYPES = { boolean: 1, string: 2, int: 3, long: 5, list: 7 } as const
+export const CONFIG_TYPES = { boolean: 1, string: 2, int: 3, long: 5, double: 6, list: 7 } as const
 
 const TYPE_OF: Readonly<Record<TopicConfigField, number>> = {
   retentionMs: CONFIG_TYPES.long,
@@ -18,16 +18,18 @@ const TYPE_OF: Readonly<Record<TopicConfigField, number>> = {
   batchBytesMax: CONFIG_TYPES.int,
   indexIntervalBytes: CONFIG_TYPES.int,
   flushPolicy: CONFIG_TYPES.string,
+  cleanupPolicy: CONFIG_TYPES.list,
+  deleteRetentionMs: CONFIG_TYPES.long,
+  minCompactionLagMs: CONFIG_TYPES.long,
+  maxCompactionLagMs: CONFIG_TYPES.long,
+  minCleanableDirtyRatio: CONFIG_TYPES.double,
 }
+
+/** How Kafka says that max.compaction.lag.ms is no limit: there is no -1 for it. */
+const NO_LAG_LIMIT = '9223372036854775807'
 
 /** Settings of Kafka's that can have one value here. Clients set them anyway, most of them to that value. */
 const FIXED = [
-  {
-    name: 'cleanup.policy',
-    value: 'delete',
-    type: CONFIG_TYPES.list,
-    meaning: 'Old records are deleted by retention.ms and retention.bytes; there is no compaction.',
-  },
   {
     name: 'compression.type',
     value: 'producer',
@@ -68,7 +70,7 @@ export function listTopicSettings({ broker }: RequestContext, topic: Topic): Top
     const found = values.get(name)
     if (found === undefined) continue
     const configSource = CONFIG_SOURCES[found.source]
-    const { value } = found
+    const value = field === 'maxCompactionLagMs' && found.value === '-1' ? NO_LAG_LIMIT : found.value
     settings.push({ name, value, readOnly: false, configSource, isSensitive: false, configType: type, meaning })
   }
   for (const { name, value, type, meaning } of FIXED) {
