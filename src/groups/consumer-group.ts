@@ -201,7 +201,7 @@ export class ConsumerGroup {
   }
 
   /** Whether this member may fetch committed offsets now; undefined if so. Who does not say who it is, may. */
-  checkFetch({ memberId, generation }: { memberId?: string; generation: number }): Refusal | undefined {
+  checkFetch({ memberId, generation }: { memberId?: string | undefined; generation: number }): Refusal | undefined {
     if (memberId === undefined && generation < 0) return undefined
     return this.#checkEpoch('fetch offsets', memberId ?? '', generation)
   }

@@ -39,7 +39,7 @@ export interface CommitAnswer {
 export interface FetchRequest {
   readonly group: string
   /** Who asks, if it says so. */
-  readonly member?: { readonly memberId?: string; readonly generation: number } | undefined
+  readonly member?: { readonly memberId?: string | undefined; readonly generation: number } | undefined
   /** Undefined for all that the group has committed. */
   readonly partitions?: readonly TopicPartition[] | undefined
 }
@@ -142,9 +142,7 @@ export class GroupOffsets {
       return new Refusals(group).refuse('GROUP_SUBSCRIBED_TO_TOPIC', action, 'members of it subscribe to that')
     })
     const meant = partitions.filter((_partition, index) => refusals[index] === undefined)
-    const isMeant = ({ topic, partition }: TopicPartition) =>
-      meant.some((each) => each.topic === topic && each.partition === partition)
-    if (meant.length > 0) await this.#committed.remove({ group, isMeant })
+    if (meant.length > 0) await this.#committed.remove({ group, isMeant: isOneOf(meant) })
     return refusals
   }
 
@@ -164,9 +162,7 @@ export class GroupOffsets {
       return !this.#committed.isPending({ group, topic, partition })
     })
     if (expired.length === 0) return
-    const isMeant = ({ topic, partition }: TopicPartition) =>
-      expired.some((each) => each.topic === topic && each.partition === partition)
-    await this.#committed.remove({ group, isMeant })
+    await this.#committed.remove({ group, isMeant: isOneOf(expired) })
   }
 
   #checkCommit({ group, member, offsets }: CommitRequest, isTransactional: boolean): Refusal | undefined {
@@ -219,6 +215,17 @@ export class GroupOffsets {
     if (Number.isSafeInteger(offset) && offset >= 0) return undefined
     return new Refusals(group).refuse('INVALID_REQUEST', action, `${offset} is not an offset`)
   }
+}
+
+/** There may be very many on both sides. */
+function isOneOf(partitions: readonly TopicPartition[]): (partition: TopicPartition) => boolean {
+  const known = new Map<string, Set<number>>()
+  for (const { topic, partition } of partitions) {
+    const ofTopic = known.get(topic)
+    if (ofTopic === undefined) known.set(topic, new Set([partition]))
+    else ofTopic.add(partition)
+  }
+  return ({ topic, partition }) => known.get(topic)?.has(partition) === true
 }
 
 /** A refusal that was thrown; anything else is the broker's own mistake. */

@@ -5,7 +5,12 @@ import type { ErrorName } from './error-codes.ts'
 /** The value of the `protocol` label. */
 export const PROTOCOL_NAME = 'kafka'
 
-const SERVER_ERRORS: ReadonlySet<ErrorName> = new Set<ErrorName>(['UNKNOWN_SERVER_ERROR', 'KAFKA_STORAGE_ERROR'])
+const SERVER_ERRORS: ReadonlySet<ErrorName> = new Set<ErrorName>([
+  'UNKNOWN_SERVER_ERROR',
+  'KAFKA_STORAGE_ERROR',
+  // What the group APIs call that.
+  'COORDINATOR_NOT_AVAILABLE',
+])
 /** APIs that have an `endpoint` of their own; the others share one, as administration. */
 const ENDPOINTS = new Set(['produce', 'fetch', 'metadata', 'list_offsets'])
 

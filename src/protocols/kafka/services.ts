@@ -2,7 +2,15 @@ import { Produce } from './apis/00-produce.ts'
 import { Fetch } from './apis/01-fetch.ts'
 import { ListOffsets } from './apis/02-list-offsets.ts'
 import { Metadata } from './apis/03-metadata.ts'
+import { OffsetCommit } from './apis/08-offset-commit.ts'
+import { OffsetFetch } from './apis/09-offset-fetch.ts'
 import { FindCoordinator } from './apis/10-find-coordinator.ts'
+import { JoinGroup } from './apis/11-join-group.ts'
+import { Heartbeat } from './apis/12-heartbeat.ts'
+import { LeaveGroup } from './apis/13-leave-group.ts'
+import { SyncGroup } from './apis/14-sync-group.ts'
+import { DescribeGroups } from './apis/15-describe-groups.ts'
+import { ListGroups } from './apis/16-list-groups.ts'
 import { ApiVersions } from './apis/18-api-versions.ts'
 import { CreateTopics } from './apis/19-create-topics.ts'
 import { DeleteTopics } from './apis/20-delete-topics.ts'
@@ -15,17 +23,25 @@ import { DescribeConfigs } from './apis/32-describe-configs.ts'
 import { AlterConfigs } from './apis/33-alter-configs.ts'
 import { DescribeLogDirs } from './apis/35-describe-log-dirs.ts'
 import { CreatePartitions } from './apis/37-create-partitions.ts'
+import { DeleteGroups } from './apis/42-delete-groups.ts'
 import { ElectLeaders } from './apis/43-elect-leaders.ts'
 import { IncrementalAlterConfigs } from './apis/44-incremental-alter-configs.ts'
 import { AlterPartitionReassignments } from './apis/45-alter-partition-reassignments.ts'
 import { ListPartitionReassignments } from './apis/46-list-partition-reassignments.ts'
+import { OffsetDelete } from './apis/47-offset-delete.ts'
 import { DescribeCluster } from './apis/60-describe-cluster.ts'
+import { ConsumerGroupHeartbeat } from './apis/68-consumer-group-heartbeat.ts'
+import { ConsumerGroupDescribe } from './apis/69-consumer-group-describe.ts'
 import type { RequestContext } from './context.ts'
 import { createAcls, deleteAcls, describeAcls } from './handlers/acls.ts'
 import { apiVersions } from './handlers/api-versions.ts'
+import { heartbeat, joinGroup, leaveGroup, syncGroup } from './handlers/classic-groups.ts'
 import { describeCluster, describeLogDirs, findCoordinator } from './handlers/cluster.ts'
 import { alterConfigs, describeConfigs, incrementalAlterConfigs } from './handlers/configs.ts'
+import { consumerGroupDescribe, consumerGroupHeartbeat } from './handlers/consumer-groups.ts'
 import { fetch } from './handlers/fetch.ts'
+import { deleteGroups, describeGroups, listGroups } from './handlers/group-admin.ts'
+import { offsetCommit, offsetDelete, offsetFetch } from './handlers/group-offsets.ts'
 import { listOffsets, offsetForLeaderEpoch } from './handlers/list-offsets.ts'
 import { metadata } from './handlers/metadata.ts'
 import { produce } from './handlers/produce.ts'
@@ -40,7 +56,15 @@ export function createRegistry(): Registry<RequestContext> {
   registry.serve(Fetch, fetch)
   registry.serve(ListOffsets, listOffsets)
   registry.serve(Metadata, metadata)
+  registry.serve(OffsetCommit, offsetCommit)
+  registry.serve(OffsetFetch, offsetFetch)
   registry.serve(FindCoordinator, findCoordinator)
+  registry.serve(JoinGroup, joinGroup)
+  registry.serve(Heartbeat, heartbeat)
+  registry.serve(LeaveGroup, leaveGroup)
+  registry.serve(SyncGroup, syncGroup)
+  registry.serve(DescribeGroups, describeGroups)
+  registry.serve(ListGroups, listGroups)
   registry.serve(ApiVersions, apiVersions)
   registry.serve(CreateTopics, createTopics)
   registry.serve(DeleteTopics, deleteTopics)
@@ -53,10 +77,14 @@ export function createRegistry(): Registry<RequestContext> {
   registry.serve(AlterConfigs, alterConfigs)
   registry.serve(DescribeLogDirs, describeLogDirs)
   registry.serve(CreatePartitions, createPartitions)
+  registry.serve(DeleteGroups, deleteGroups)
   registry.serve(ElectLeaders, electLeaders)
   registry.serve(IncrementalAlterConfigs, incrementalAlterConfigs)
   registry.serve(AlterPartitionReassignments, alterPartitionReassignments)
   registry.serve(ListPartitionReassignments, listPartitionReassignments)
+  registry.serve(OffsetDelete, offsetDelete)
   registry.serve(DescribeCluster, describeCluster)
+  registry.serve(ConsumerGroupHeartbeat, consumerGroupHeartbeat)
+  registry.serve(ConsumerGroupDescribe, consumerGroupDescribe)
   return registry
 }
