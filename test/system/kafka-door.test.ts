@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { ResponseOf } from '../../src/protocols/kafka/api.ts'
 import { Produce } from '../../src/protocols/kafka/apis/00-produce.ts'
 import { Fetch } from '../../src/protocols/kafka/apis/01-fetch.ts'
 import { ListOffsets } from '../../src/protocols/kafka/apis/02-list-offsets.ts'
@@ -15,6 +16,7 @@ import { DescribeLogDirs } from '../../src/protocols/kafka/apis/35-describe-log-
 import { CreatePartitions } from '../../src/protocols/kafka/apis/37-create-partitions.ts'
 import { IncrementalAlterConfigs } from '../../src/protocols/kafka/apis/44-incremental-alter-configs.ts'
 import { DescribeCluster } from '../../src/protocols/kafka/apis/60-describe-cluster.ts'
+import { DescribeTopicPartitions } from '../../src/protocols/kafka/apis/75-describe-topic-partitions.ts'
 import { ERROR_CODES } from '../../src/protocols/kafka/error-codes.ts'
 import { decodeRecords, getBatchBytes } from '../../src/record/record-batch.ts'
 import { encodeRequest, KafkaClient, makeBatch } from '../support/kafka-client.ts'
@@ -346,6 +348,38 @@ test('Metadata makes topics that are asked for, unless the request says not to',
     { name: 'made', topicId, errorCode: 0 },
     { name: null, errorCode: ERROR_CODES.UNKNOWN_TOPIC_ID },
   ])
+})
+
+test('topics are described a page of partitions at a time', async () => {
+  const paged = [await createTopic('paged-a', 3), await createTopic('paged-b', 2)]
+  const names = [{ name: 'paged-b' }, { name: 'paged-a' }, { name: 'paged-b' }, { name: 'paged-none' }, { name: '?' }]
+  const pages: unknown[][] = []
+  let cursor: { topicName: string; partitionIndex: number } | null = null
+  do {
+    const request = { topics: names, responsePartitionLimit: 2, cursor }
+    const answer: ResponseOf<typeof DescribeTopicPartitions> = await client.ask(DescribeTopicPartitions, 0, request)
+    pages.push(answer.topics.map(({ name, errorCode, partitions }) => [name, errorCode, partitions.length]))
+    cursor = answer.nextCursor ?? null
+  } while (cursor !== null)
+  expect(pages).toEqual([
+    [
+      ['?', ERROR_CODES.INVALID_TOPIC_EXCEPTION, 0],
+      ['paged-a', 0, 2],
+    ],
+    [
+      ['paged-a', 0, 1],
+      ['paged-b', 0, 1],
+    ],
+    [
+      ['paged-b', 0, 1],
+      ['paged-none', ERROR_CODES.UNKNOWN_TOPIC_OR_PARTITION, 0],
+    ],
+  ])
+  const { topics } = await client.ask(DescribeTopicPartitions, 0, { topics: names, cursor: null })
+  expect(topics.slice(1, 3).map(({ topicId }) => topicId)).toEqual(paged)
+  expect(topics[1].partitions[2]).toMatchObject({ partitionIndex: 2, leaderId: 1, isrNodes: [1], lastKnownElr: [] })
+  const all = await client.ask(DescribeTopicPartitions, 0, { topics: [] })
+  expect(all.topics.map(({ name }) => name)).toContain('paged-b')
 })
 
 test('a broker that makes no topics by itself, with an address of its own for clients', async () => {

@@ -32,6 +32,7 @@ import { OffsetDelete } from './apis/47-offset-delete.ts'
 import { DescribeCluster } from './apis/60-describe-cluster.ts'
 import { ConsumerGroupHeartbeat } from './apis/68-consumer-group-heartbeat.ts'
 import { ConsumerGroupDescribe } from './apis/69-consumer-group-describe.ts'
+import { DescribeTopicPartitions } from './apis/75-describe-topic-partitions.ts'
 import type { RequestContext } from './context.ts'
 import { createAcls, deleteAcls, describeAcls } from './handlers/acls.ts'
 import { apiVersions } from './handlers/api-versions.ts'
@@ -46,6 +47,7 @@ import { listOffsets, offsetForLeaderEpoch } from './handlers/list-offsets.ts'
 import { metadata } from './handlers/metadata.ts'
 import { produce } from './handlers/produce.ts'
 import { alterPartitionReassignments, electLeaders, listPartitionReassignments } from './handlers/reassignments.ts'
+import { describeTopicPartitions } from './handlers/topic-partitions.ts'
 import { createPartitions, createTopics, deleteRecords, deleteTopics } from './handlers/topics.ts'
 import { Registry } from './registry.ts'
 
@@ -86,5 +88,6 @@ export function createRegistry(): Registry<RequestContext> {
   registry.serve(DescribeCluster, describeCluster)
   registry.serve(ConsumerGroupHeartbeat, consumerGroupHeartbeat)
   registry.serve(ConsumerGroupDescribe, consumerGroupDescribe)
+  registry.serve(DescribeTopicPartitions, describeTopicPartitions)
   return registry
 }
