@@ -141,12 +141,12 @@ async function openDoors(parts: {
   readonly opened: Opened
 }) {
   const { broker, clock, logger, metrics, config, opened } = parts
-  const { connectionsMax, kafkaAdvertised, autoCreateTopics, defaultPartitions } = config
+  const { connectionsMax, kafkaAdvertised, autoCreateTopics, defaultPartitions, unpackedBytesMax } = config
   const common = { clock, logger, metrics, connectionsMax }
   const settings = { advertised: kafkaAdvertised ?? undefined, autoCreateTopics, defaultPartitions }
   const json: Listener = new Listener({
     ...common,
-    protocol: new JsonDoor({ broker, clock, logger, metrics }),
+    protocol: new JsonDoor({ broker, clock, logger, metrics, unpackedBytesMax }),
     countElsewhere: () => kafka.connectionCount,
   })
   const kafka: Listener = new Listener({
@@ -233,7 +233,11 @@ async function openLog(parts: {
       fileSystem,
       clock,
       logger,
-      options: { openFilesMax: config.openFilesMax, retentionCheckMs: config.retentionCheckIntervalMs },
+      options: {
+        openFilesMax: config.openFilesMax,
+        retentionCheckMs: config.retentionCheckIntervalMs,
+        unpackedBytesMax: config.unpackedBytesMax,
+      },
       observeSync: (seconds) => fsyncDurationSeconds.observe(seconds),
     })
     opened.add('the log', () => closeLog(engine))

@@ -47,6 +47,7 @@ const IMPORTED_BY_NOBODY = ['src/config', 'src']
 /** Who may import `node:fs` in src/ besides the tests, and why. */
 const MAY_OPEN_FILES: Record<string, string> = {
   'src/base/file-system.ts': 'the one place for the data directory',
+  'src/base/library.ts': 'reads what comes with a library, which is no data',
   'src/base/directory-lock.ts': 'locks with sockets, which no simulated disk has',
   'src/config/': 'reads the configuration files',
   'src/store/lmdb': 'LMDB opens its files itself',

@@ -38,6 +38,7 @@ export const ERRORS = {
   UNRELEASED_INSTANCE_ID: { isRetriable: false, sentence: 'Another member has the group instance id and has not left' },
   UNSTABLE_OFFSET_COMMIT: { isRetriable: true, sentence: 'A transaction that is under way will commit this offset' },
   UNSUPPORTED_ASSIGNOR: { isRetriable: false, sentence: 'There is no such assignor' },
+  UNSUPPORTED_COMPRESSION_TYPE: { isRetriable: false, sentence: 'The compression cannot be read or written here' },
 } as const satisfies Record<string, { isRetriable: boolean; sentence: string }>
 
 export type BrokerErrorName = keyof typeof ERRORS

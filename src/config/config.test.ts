@@ -30,6 +30,7 @@ test('an empty environment gives the documented defaults', () => {
     retentionCheckIntervalMs: 300_000,
     connectionsMax: 10_000,
     openFilesMax: 9744,
+    unpackedBytesMax: 134_217_728,
     httpConnectionsMax: 64,
   })
 })
@@ -51,6 +52,7 @@ test('every variable is read', () => {
       CAFELOG_RETENTION_CHECK_INTERVAL: '500',
       CAFELOG_MAX_CONNECTIONS: '100',
       CAFELOG_MAX_OPEN_FILES: '200',
+      CAFELOG_MAX_UNPACKED_BYTES: '64MB',
     },
     DESCRIPTORS_MAX,
   )
@@ -69,6 +71,7 @@ test('every variable is read', () => {
     retentionCheckIntervalMs: 500,
     connectionsMax: 100,
     openFilesMax: 200,
+    unpackedBytesMax: 67_108_864,
     httpConnectionsMax: 64,
   })
   expect(Object.isFrozen(config)).toBe(true)
@@ -110,6 +113,8 @@ test.each([
   ['CAFELOG_MAX_CONNECTIONS', '1e3'],
   ['CAFELOG_MAX_CONNECTIONS', '0'],
   ['CAFELOG_MAX_OPEN_FILES', '15'],
+  ['CAFELOG_MAX_UNPACKED_BYTES', '1000'],
+  ['CAFELOG_MAX_UNPACKED_BYTES', '2GB'],
   ['CAFELOG_MAX_OPEN_FILES', '0x100'],
 ])('%s=%s is out of range', (variable, text) => {
   expect(faultsOf({ [variable]: text })).toEqual([

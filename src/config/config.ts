@@ -1,8 +1,9 @@
 import { suggestNearest } from '../base/nearest.ts'
-import { parseDuration } from '../base/units.ts'
+import { formatSize, parseDuration, parseSize } from '../base/units.ts'
 import { parseFlushPolicy, TOPIC_CONFIG } from '../broker/topic-config.ts'
 import { PARTITIONS_PER_TOPIC_MAX } from '../broker/topics.ts'
 import type { FlushPolicy } from '../log/log-engine.ts'
+import { UNPACKED_BYTES_MAX } from '../record/record-batch.ts'
 
 /** Where to listen. No host means all interfaces, port 0 any free port. */
 export interface Address {
@@ -43,6 +44,8 @@ export interface Config {
   readonly connectionsMax: number
   /** Segment and index files that the log holds open at the same time. */
   readonly openFilesMax: number
+  /** Bytes that the records of a compressed batch may grow to when the broker reads them. */
+  readonly unpackedBytesMax: number
   /** HTTP connections at the same time. Not a setting: it follows from the process's limit of open files. */
   readonly httpConnectionsMax: number
 }
@@ -71,6 +74,8 @@ const CONNECTIONS_DEFAULT = 10_000
 const OPEN_FILES_WANTED = 4096
 const OPEN_FILES_MAX = 20_000
 const OPEN_FILES_MIN = 16
+const UNPACKED_BYTES_LEAST = 2 ** 20
+const UNPACKED_BYTES_MOST = 2 ** 30
 
 /** Every environment variable of the broker. docs/configuration.md is compared with this table. */
 export const SETTINGS: { readonly [Name in Exclude<keyof Config, 'httpConnectionsMax'>]: Setting<Config[Name]> } = {
@@ -172,6 +177,13 @@ export const SETTINGS: { readonly [Name in Exclude<keyof Config, 'httpConnection
     meaning: 'Segment and index files that are held open at the same time',
     parse: wholeNumberBetween(OPEN_FILES_MIN, 1_000_000),
   },
+  unpackedBytesMax: {
+    variable: 'CAFELOG_MAX_UNPACKED_BYTES',
+    default: formatSize(UNPACKED_BYTES_MAX),
+    range: 'a size from 1MB to 1GB',
+    meaning: 'What the records of a compressed batch may grow to when they are read; more counts as damaged',
+    parse: sizeBetween(UNPACKED_BYTES_LEAST, UNPACKED_BYTES_MOST),
+  },
 }
 
 /** The environment does not make a configuration. The message has a line for everything that is wrong with it. */
@@ -237,6 +249,7 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
     retentionCheckIntervalMs: readOrDefault(SETTINGS.retentionCheckIntervalMs),
     connectionsMax,
     openFilesMax,
+    unpackedBytesMax: readOrDefault(SETTINGS.unpackedBytesMax),
     httpConnectionsMax: Math.floor(reserved / 4),
   })
   if (faults.length > 0) throw new ConfigError(faults)
@@ -268,6 +281,13 @@ function durationBetween(leastMs: number, mostMs: number) {
   return (text: string) => {
     const ms = parseDuration(text)
     return ms !== undefined && ms >= leastMs && ms <= mostMs ? ms : undefined
+  }
+}
+
+function sizeBetween(least: number, most: number) {
+  return (text: string) => {
+    const bytes = parseSize(text)
+    return bytes !== undefined && bytes >= least && bytes <= most ? bytes : undefined
   }
 }
 

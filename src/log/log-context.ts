@@ -15,6 +15,8 @@ export interface LogContext {
   readonly buffers: BufferPool
   readonly syncTurns: SyncTurns
   readonly leaderEpoch: number
+  /** The most that the records of a batch may grow to when one looks inside. */
+  readonly unpackedBytesMax: number
   /** Whether the disk has no room; appends are refused until it has. */
   readonly isDiskFull: boolean
   /** Batches whose checksum or shape was wrong when they were read. */

@@ -234,7 +234,7 @@ export class LogReader {
     const fault = findBatchFault(batch, 0, count)
     if (fault !== undefined) throw new SegmentCorrupt(`${segment.logPath} at byte ${place.position}: ${fault}`)
     const from = this.#log.logStartOffset
-    return decodeRecords(batch, 0)
+    return decodeRecords(batch, 0, this.#context.unpackedBytesMax)
       .filter((record) => record.offset >= from)
       .map(({ offset, timestamp }) => ({ offset, timestamp }))
   }

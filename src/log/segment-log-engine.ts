@@ -6,6 +6,7 @@ import type { Clock, Timer } from '../base/clock.ts'
 import type { FileSystem } from '../base/file-system.ts'
 import type { Logger } from '../base/logger.ts'
 import type { TopicName } from '../base/topic-name.ts'
+import { UNPACKED_BYTES_MAX } from '../record/record-batch.ts'
 import { Checkpoint, type CheckpointState, done, type PartitionEntry } from './checkpoint.ts'
 import type { LogConfig, LogEngine, PartitionLog } from './log-engine.ts'
 import { assumeState } from './lost-checkpoint.ts'
@@ -46,6 +47,8 @@ export interface EngineOptions {
   readonly checkpointMs: number
   /** How often retention by time is looked after, at the least. */
   readonly retentionCheckMs: number
+  /** The most that the records of a batch may grow to when one is looked for by its time. */
+  readonly unpackedBytesMax: number
 }
 
 /** The options of an operator who has set none. */
@@ -53,6 +56,7 @@ export const DEFAULT_ENGINE_OPTIONS: EngineOptions = {
   openFilesMax: 1024,
   checkpointMs: 5000,
   retentionCheckMs: 300_000,
+  unpackedBytesMax: UNPACKED_BYTES_MAX,
 }
 
 /** What the engine is given to work with. */
@@ -89,6 +93,7 @@ export class SegmentLogEngine implements LogEngine, LogContext {
   readonly buffers = new BufferPool()
   readonly syncTurns: SyncTurns
   readonly leaderEpoch: number
+  readonly unpackedBytesMax: number
   readonly recovery: RecoveryReport
   corruptBatches = 0
   isDiskFull = false
@@ -152,6 +157,7 @@ export class SegmentLogEngine implements LogEngine, LogContext {
     this.#directory = parts.directory
     this.#options = { ...DEFAULT_ENGINE_OPTIONS, ...parts.options }
     this.#yieldTurn = parts.yieldTurn ?? (() => new Promise((resolve) => setImmediate(resolve)))
+    this.unpackedBytesMax = this.#options.unpackedBytesMax
     this.files = new OpenFiles(parts.fileSystem, this.#options.openFilesMax)
     const syncsWanted = Math.max(SYNCS_AT_ONCE_LEAST, Math.floor(this.#options.openFilesMax * SYNCS_SHARE))
     this.syncTurns = new SyncTurns(Math.min(SYNCS_AT_ONCE_MAX, syncsWanted))

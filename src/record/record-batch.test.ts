@@ -5,9 +5,11 @@ import { checkProperty } from '../../test/support/property.ts'
 import { BrokerError } from '../base/broker-error.ts'
 import { writeInt64 } from '../base/bytes.ts'
 import { crc32c } from '../base/crc32c.ts'
-import type { RecordHeader } from './record-batch.ts'
+import { packRecords } from './codecs/unpack.ts'
+import type { Codec, RecordHeader } from './record-batch.ts'
 import {
   BATCH_HEADER_BYTES,
+  CODECS,
   decodeRecords,
   findBatchFault,
   getAttributes,
@@ -441,10 +443,16 @@ function refusalOf(act: () => unknown): string {
   throw new Error('nothing was refused')
 }
 
-function compress(batch: Buffer, records = gzipSync(batch.subarray(BATCH_HEADER_BYTES))): Buffer {
+const COMPRESSIONS = ['gzip', 'snappy', 'lz4', 'zstd'] as const
+
+function compress(
+  batch: Buffer,
+  records: Buffer = gzipSync(batch.subarray(BATCH_HEADER_BYTES)),
+  codec: Codec = 'gzip',
+): Buffer {
   return change(Buffer.concat([batch.subarray(0, BATCH_HEADER_BYTES), records]), (bytes) => {
     bytes.writeInt32BE(bytes.length - 12, 8)
-    bytes.writeInt16BE(1, 21)
+    bytes.writeInt16BE(CODECS.indexOf(codec), 21)
   })
 }
 
@@ -459,21 +467,39 @@ test('compressed records come back', () => {
   )
 })
 
-test('what is not gzip, or goes on for ever, is refused', () => {
+test('what cannot be decompressed, or goes on for ever, is refused', () => {
   expect(refusalOf(() => decodeRecords(compress(WHOLE, Buffer.from('no gzip'))))).toContain('decompressed with gzip')
   expect(refusalOf(() => decodeRecords(compress(WHOLE, Buffer.alloc(0))))).toContain('decompressed with gzip')
-  const bomb = gzipSync(Buffer.alloc(65 * 1024 * 1024))
-  expect(bomb.length).toBeLessThan(100_000)
-  expect(refusalOf(() => decodeRecords(compress(WHOLE, bomb)))).toContain('decompressed with gzip')
+  const bomb = gzipSync(Buffer.alloc(129 * 1024 * 1024))
+  expect(bomb.length).toBeLessThan(200_000)
+  expect(refusalOf(() => decodeRecords(compress(WHOLE, bomb)))).toContain(
+    'its records cannot be decompressed with gzip: they grow to more than 134217728 bytes',
+  )
+  expect(refusalOf(() => decodeRecords(compress(WHOLE), 0, 10))).toContain('more than 10 bytes')
   const nothing = gzipSync(Buffer.alloc(0))
   expect(refusalOf(() => decodeRecords(compress(WHOLE, nothing)))).toContain('which 0 bytes cannot hold')
 })
 
-test.each(['snappy', 'lz4', 'zstd'])('records compressed with %s are refused by that name', (codec) => {
-  const number = ['none', 'gzip', 'snappy', 'lz4', 'zstd'].indexOf(codec)
-  const batch = change(WHOLE, (bytes) => bytes.writeInt16BE(number, 21))
-  expect(findBatchFault(batch, 0, batch.length)).toBeUndefined()
-  expect(refusalOf(() => decodeRecords(batch))).toContain(`compressed with ${codec}, only gzip is read`)
+test.each(COMPRESSIONS)('records compressed with %s come back, no more and no fewer than the header says', (codec) => {
+  checkProperty(
+    fc.property(anyRecords, (records) => {
+      const batch = build(records)
+      const packed = compress(batch, packRecords(codec, batch.subarray(BATCH_HEADER_BYTES)), codec)
+      expect(findBatchFault(packed, 0, packed.length)).toBeUndefined()
+      expect(decodeRecords(packed)).toEqual(withOffsets(records, 0))
+      const plain = batch.subarray(BATCH_HEADER_BYTES)
+      const refused = (bytes: Buffer) =>
+        refusalOf(() => decodeRecords(compress(batch, packRecords(codec, bytes), codec)))
+      expect(refused(Buffer.concat([plain, Buffer.alloc(3)]))).toContain('3 bytes follow its last record')
+      expect(refused(plain.subarray(0, -1))).toMatch(/claims|cannot hold|malformed|longer than its fields/)
+    }),
+    50,
+  )
+})
+
+test.each(COMPRESSIONS)('bytes that are not %s are refused by its name', (codec) => {
+  const batch = compress(WHOLE, Buffer.from('not compressed at all'), codec)
+  expect(refusalOf(() => decodeRecords(batch))).toContain(`its records cannot be decompressed with ${codec}: `)
 })
 
 test('arbitrary bytes in place of the records are decoded or refused, and never hang', () => {

@@ -1,5 +1,6 @@
 // What the other rooms see of a record batch: its header, reading its records, and making one.
 export * from './batch-header.ts'
+export { UNPACKED_BYTES_MAX } from './codecs/unpack.ts'
 export { decodeRecords, RecordReader, visitRecords } from './record-reader.ts'
 export type { DecodedRecord } from './record-reader.ts'
 export { RecordBatchBuilder } from './record-batch-builder.ts'

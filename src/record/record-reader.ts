@@ -1,5 +1,3 @@
-import { gunzipSync } from 'node:zlib'
-
 import { BrokerError } from '../base/broker-error.ts'
 import { MalformedVarintError, readVarint, readVarlong } from '../base/varint.ts'
 import type { ByteCursor } from '../base/varint.ts'
@@ -17,9 +15,8 @@ import {
   RECORD_BYTES_MIN,
 } from './batch-header.ts'
 import type { RecordHeader } from './batch-header.ts'
+import { UNPACKED_BYTES_MAX, unpackRecords } from './codecs/unpack.ts'
 
-/** The most that a compressed batch may grow to when it is read: a few kilobytes can be made to hold gigabytes. */
-const DECOMPRESSED_BYTES_MAX = 64 * 1024 * 1024
 /** The least that a header takes: two lengths. */
 const HEADER_BYTES_MIN = 2
 const NO_BYTES = Buffer.alloc(0)
@@ -38,14 +35,15 @@ const NO_HEADERS: readonly RecordHeader[] = []
 /**
  * Takes the records of the batch at `at`. The batch's checksum is not compared: that is `findBatchFault`'s.
  *
- * @throws BrokerError CORRUPT_MESSAGE if the header or any record is malformed, or the codec is neither none nor gzip
+ * @throws BrokerError CORRUPT_MESSAGE if the header or any record is malformed, the records cannot be decompressed, or
+ * they are more than `unpackedBytesMax` bytes then; UNSUPPORTED_COMPRESSION_TYPE if the codec's library does not load
  */
-export function decodeRecords(batch: Buffer, at = 0): DecodedRecord[] {
+export function decodeRecords(batch: Buffer, at = 0, unpackedBytesMax = UNPACKED_BYTES_MAX): DecodedRecord[] {
   const records: DecodedRecord[] = []
-  visitRecords(batch, at, (record) => {
-    const { offset, timestamp, key, value, headers } = record
+  const visit = ({ offset, timestamp, key, value, headers }: RecordReader) => {
     records.push({ offset, timestamp, key, value, headers })
-  })
+  }
+  visitRecords(batch, at, visit, unpackedBytesMax)
   return records
 }
 
@@ -53,10 +51,15 @@ export function decodeRecords(batch: Buffer, at = 0): DecodedRecord[] {
  * Calls `visit` for each record of the batch at `at`, always with the same reader, which has moved on to that record.
  * `visit` ends the visit by returning false. A malformed record is noticed when its turn comes, not before.
  *
- * @throws BrokerError CORRUPT_MESSAGE as `decodeRecords` does
+ * @throws BrokerError as `decodeRecords` does
  */
-export function visitRecords(batch: Buffer, at: number, visit: (record: RecordReader) => boolean | void): void {
-  const reader = new RecordReader()
+export function visitRecords(
+  batch: Buffer,
+  at: number,
+  visit: (record: RecordReader) => boolean | void,
+  unpackedBytesMax = UNPACKED_BYTES_MAX,
+): void {
+  const reader = new RecordReader(unpackedBytesMax)
   reader.open(batch, at)
   while (reader.next()) {
     if (visit(reader) === false) return
@@ -83,6 +86,7 @@ export class RecordReader implements ByteCursor {
   valueEnd = 0
   headerCount = 0
 
+  readonly #unpackedBytesMax: number
   #batchAt = 0
   #baseOffset = 0
   #baseTimestamp = 0
@@ -92,6 +96,11 @@ export class RecordReader implements ByteCursor {
   #recordsLeft = 0
   #headersAt = 0
   #isPacked = false
+
+  /** `unpackedBytesMax` is the most that the records of one batch may grow to when they are decompressed. */
+  constructor(unpackedBytesMax = UNPACKED_BYTES_MAX) {
+    this.#unpackedBytesMax = unpackedBytesMax
+  }
 
   /**
    * Moves before the first record of the batch at `at`.
@@ -114,11 +123,17 @@ export class RecordReader implements ByteCursor {
     this.#isPacked = this.#recordsLeft > 0 && getCodec(batch, at) !== 'none'
   }
 
+  /** Lets go of the batch, and of what it was decompressed to. */
+  close(): void {
+    this.#end()
+    this.buffer = NO_BYTES
+  }
+
   /**
    * Moves to the next record; false behind the last one.
    *
    * @throws BrokerError CORRUPT_MESSAGE if the record is malformed, bytes are left behind the last one, or the records
-   * cannot be decompressed
+   * cannot be decompressed; UNSUPPORTED_COMPRESSION_TYPE if the codec's library does not load
    */
   next(): boolean {
     if (this.#isPacked) this.#unpack()
@@ -240,14 +255,16 @@ export class RecordReader implements ByteCursor {
   #unpack(): void {
     this.#isPacked = false
     const codec = getCodec(this.buffer, this.#batchAt)
-    if (codec !== 'gzip') {
-      throw this.#corrupt(this.#batchAt, `its records are compressed with ${codec}, only gzip is read`)
-    }
+    if (codec === undefined || codec === 'none') return
     try {
-      this.buffer = gunzipSync(this.buffer.subarray(this.at, this.end), { maxOutputLength: DECOMPRESSED_BYTES_MAX })
+      this.buffer = unpackRecords(codec, this.buffer.subarray(this.at, this.end), this.#unpackedBytesMax)
     } catch (error) {
+      if (error instanceof BrokerError) {
+        this.#end()
+        throw error
+      }
       const reason = error instanceof Error ? error.message : String(error)
-      throw this.#corrupt(this.#batchAt, `its records cannot be decompressed with gzip: ${reason}`, error)
+      throw this.#corrupt(this.#batchAt, `its records cannot be decompressed with ${codec}: ${reason}`, error)
     }
     this.at = 0
     this.end = this.buffer.length
@@ -259,11 +276,15 @@ export class RecordReader implements ByteCursor {
     }
   }
 
-  /** Also ends the reading of this batch: whoever goes on regardless gets no half-read record. */
   #corrupt(at: number, fault: string, cause?: unknown): BrokerError {
+    this.#end()
+    return new BrokerError('CORRUPT_MESSAGE', `Cannot read the record batch at position ${at}: ${fault}`, { cause })
+  }
+
+  /** Ends the reading of this batch: whoever goes on regardless gets no half-read record. */
+  #end(): void {
     this.#recordsLeft = 0
     this.#isPacked = false
     this.at = this.end
-    return new BrokerError('CORRUPT_MESSAGE', `Cannot read the record batch at position ${at}: ${fault}`, { cause })
   }
 }

@@ -3,6 +3,7 @@ import type { Logger } from '../../base/logger.ts'
 import type { Broker } from '../../broker/broker.ts'
 import type { Metrics } from '../../metrics/metrics.ts'
 import type { Channel, Protocol, Session } from '../../net/protocol.ts'
+import { UNPACKED_BYTES_MAX } from '../../record/record-batch.ts'
 import { Meters, PROTOCOL_NAME } from './meters.ts'
 import { Fetcher } from './operations/fetch.ts'
 import { Producer } from './operations/produce.ts'
@@ -24,8 +25,10 @@ export class JsonDoor implements Protocol {
     readonly clock: Clock
     readonly logger: Logger
     readonly metrics: Metrics
+    /** The most that the records of a compressed batch may grow to when they are read. */
+    readonly unpackedBytesMax?: number
   }) {
-    const { broker, clock, logger, metrics } = options
+    const { broker, clock, logger, metrics, unpackedBytesMax = UNPACKED_BYTES_MAX } = options
     const meters = new Meters(metrics)
     this.#producer = new Producer(broker, meters)
     this.#parts = {
@@ -33,7 +36,7 @@ export class JsonDoor implements Protocol {
       clock: new TurnClock(clock),
       meters,
       producer: this.#producer,
-      fetcher: new Fetcher(broker),
+      fetcher: new Fetcher(broker, unpackedBytesMax),
     }
   }
 

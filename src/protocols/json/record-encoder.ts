@@ -11,6 +11,7 @@ import {
   getRecordCount,
   isControlBatch,
   RecordReader,
+  UNPACKED_BYTES_MAX,
 } from '../../record/record-batch.ts'
 import { encodeHeaders } from './headers-json.ts'
 import { FRAME_HEADER_BYTES, FRAME_TYPES } from './wire.ts'
@@ -66,14 +67,16 @@ const NO_HEADERS = ''
  */
 export class RecordEncoder {
   readonly #pool: BufferPool
-  readonly #reader = new RecordReader()
+  readonly #reader: RecordReader
   #target: ViewedBytes = viewBytes(Buffer.alloc(0))
   #at = 0
   /** The last answer, as long as somebody uses it; a small one until the next, for the encoder itself borrows it. */
   #last: { readonly question: Question; readonly answer: SharedAnswer } | undefined
 
-  constructor(pool = new BufferPool()) {
+  /** `unpackedBytesMax` is the most that the records of a compressed batch may grow to. */
+  constructor({ pool = new BufferPool(), unpackedBytesMax = UNPACKED_BYTES_MAX } = {}) {
     this.#pool = pool
+    this.#reader = new RecordReader(unpackedBytesMax)
   }
 
   /**
@@ -83,7 +86,8 @@ export class RecordEncoder {
    * Whoever asks the same of the same `batches` as the one before gets the same answer: of a thousand consumers that wait
    * for one record, the first has it encoded.
    *
-   * @throws BrokerError MESSAGE_TOO_LARGE if the first record alone is too long, CORRUPT_MESSAGE if a batch is malformed
+   * @throws BrokerError MESSAGE_TOO_LARGE if the first record alone is too long, CORRUPT_MESSAGE if a batch is malformed,
+   * UNSUPPORTED_COMPRESSION_TYPE if the library for it does not load
    */
   encode(batches: Buffer, fromOffset: number, partition: PartitionOffsets, payloadBytesMax: number): EncodedAnswer {
     const { highWatermark, logStartOffset } = partition
@@ -109,6 +113,8 @@ export class RecordEncoder {
     } catch (error) {
       this.#pool.giveBack(this.#target.buffer)
       throw error
+    } finally {
+      this.#reader.close()
     }
   }
 

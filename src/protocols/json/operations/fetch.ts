@@ -18,10 +18,11 @@ const ANY_COUNT = { min: 0, max: Number.MAX_SAFE_INTEGER }
 /** Takes FETCH requests: reads, waits for data if there is none, and packs record batches into JSON. */
 export class Fetcher {
   readonly #broker: Broker
-  readonly #encoder = new RecordEncoder()
+  readonly #encoder: RecordEncoder
 
-  constructor(broker: Broker) {
+  constructor(broker: Broker, unpackedBytesMax: number) {
     this.#broker = broker
+    this.#encoder = new RecordEncoder({ unpackedBytesMax })
   }
 
   /** Takes the request, to be answered through `queue`. False when so many answers wait that it must wait too. */
