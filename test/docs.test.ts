@@ -20,6 +20,7 @@ import { Meters } from '../src/protocols/json/meters.ts'
 import { FRAME_PAYLOAD_BYTES_MAX, WIRE_ERRORS } from '../src/protocols/json/wire.ts'
 import type { ApiFacts } from '../src/protocols/kafka/api.ts'
 import { createRegistry } from '../src/protocols/kafka/services.ts'
+import { TRANSACTION_DEFAULTS } from '../src/transactions/transaction-options.ts'
 
 const ROOT = join(import.meta.dirname, '..')
 
@@ -127,6 +128,29 @@ const TABLES: Readonly<Record<string, () => Table>> = {
     ['an assignment by a leader', formatSize(GROUP_DEFAULTS.assignmentBytesMax), code('INVALID_REQUEST')],
     ['all of that, of all groups', formatSize(GROUP_DEFAULTS.bytesMax), code('GROUP_MAX_SIZE_REACHED')],
   ],
+  transactions: () => [
+    ['what', 'default', 'beyond it'],
+    [
+      'timeout of a transaction',
+      `its producer's own: up to ${formatDuration(TRANSACTION_DEFAULTS.timeoutMsMax)}`,
+      code('INVALID_TRANSACTION_TIMEOUT'),
+    ],
+    [
+      'transactional id that nobody uses',
+      `${formatDuration(TRANSACTION_DEFAULTS.idExpirationMs)}, looked at every ${formatDuration(TRANSACTION_DEFAULTS.idExpirationCheckMs)}`,
+      'it is forgotten',
+    ],
+    ['wait for a transaction to end', formatDuration(TRANSACTION_DEFAULTS.waitMsMax), code('CONCURRENT_TRANSACTIONS')],
+    ['transactional ids', many(TRANSACTION_DEFAULTS.idsMax), code('POLICY_VIOLATION')],
+    ['partitions of a transaction', many(TRANSACTION_DEFAULTS.partitionsPerTransactionMax), code('POLICY_VIOLATION')],
+    ['groups of a transaction', many(TRANSACTION_DEFAULTS.groupsPerTransactionMax), code('POLICY_VIOLATION')],
+    ['memory of all of that', formatSize(TRANSACTION_DEFAULTS.bytesMax), code('POLICY_VIOLATION')],
+    [
+      'requests that wait for a transactional id',
+      many(TRANSACTION_DEFAULTS.requestsPerIdMax),
+      code('CONCURRENT_TRANSACTIONS'),
+    ],
+  ],
   metrics: () => [
     ['metric', 'type', 'labels', 'meaning'],
     ...new Metrics().families.map(({ name, type, labelNames, help }) => [
@@ -170,18 +194,22 @@ async function writePage(path: string): Promise<string> {
   return format(text, { ...(await resolveConfig(path)), filepath: path })
 }
 
-test.each(['configuration.md', 'consumer-groups.md', 'errors.md', 'metrics.md', 'protocol-kafka.md'])(
-  'the tables of docs/%s are what the code has',
-  async (name) => {
-    const path = join(ROOT, 'docs', name)
-    await expect(await writePage(path), `docs/${name} is out of date: npm run docs`).toMatchFileSnapshot(path)
-  },
-)
+test.each([
+  'configuration.md',
+  'consumer-groups.md',
+  'errors.md',
+  'metrics.md',
+  'protocol-kafka.md',
+  'transactions.md',
+])('the tables of docs/%s are what the code has', async (name) => {
+  const path = join(ROOT, 'docs', name)
+  await expect(await writePage(path), `docs/${name} is out of date: npm run docs`).toMatchFileSnapshot(path)
+})
 
 const readPage = (name: string) => readFileSync(join(ROOT, name), 'utf8')
 
 test('every table that can be written is on a page', () => {
-  const pages = ['configuration', 'consumer-groups', 'errors', 'metrics', 'protocol-kafka']
+  const pages = ['configuration', 'consumer-groups', 'errors', 'metrics', 'protocol-kafka', 'transactions']
     .map((name) => readPage(`docs/${name}.md`))
     .join('')
   const names = [...pages.matchAll(/^<!-- begin (.+) -->$/gm)].map(([, name]) => name)

@@ -9,7 +9,15 @@ const ROOT = new URL('..', import.meta.url).pathname
 const FOLDERS = ['src', 'client', 'cli', 'bench', 'test']
 
 /** What a door may import: the broker speaks of partition logs and batches in the terms of the log's port. */
-const DOOR = ['src/net/protocol.ts', 'src/broker', 'src/groups', 'src/log/log-engine.ts', 'src/record', 'src/metrics']
+const DOOR = [
+  'src/net/protocol.ts',
+  'src/broker',
+  'src/groups',
+  'src/transactions',
+  'src/log/log-engine.ts',
+  'src/record',
+  'src/metrics',
+]
 
 /** What a room may import besides itself and `src/base`: rooms, or single files where only those are meant. */
 const ROOMS: Record<string, readonly string[] | 'anything'> = {
@@ -22,8 +30,10 @@ const ROOMS: Record<string, readonly string[] | 'anything'> = {
   'src/log': ['src/record', 'src/metrics'],
   'src/groups': ['src/log/log-engine.ts', 'src/store', 'src/record', 'src/metrics'],
   'src/delay': ['src/log/log-engine.ts', 'src/store', 'src/record', 'src/metrics'],
+  'src/transactions': ['src/log/log-engine.ts', 'src/store', 'src/record', 'src/metrics'],
   'src/broker': [
     'src/groups',
+    'src/transactions',
     'src/delay',
     'src/schema',
     'src/log/log-engine.ts',

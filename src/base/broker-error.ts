@@ -3,7 +3,11 @@
  * `isRetriable`: whether the same request may succeed later without anything about it being changed.
  */
 export const ERRORS = {
-  COORDINATOR_NOT_AVAILABLE: { isRetriable: true, sentence: 'The group coordinator is stopping' },
+  CONCURRENT_TRANSACTIONS: { isRetriable: true, sentence: 'The last transaction of the producer is still ending' },
+  COORDINATOR_NOT_AVAILABLE: {
+    isRetriable: true,
+    sentence: 'The coordinator is stopping, or cannot store anything now',
+  },
   CORRUPT_MESSAGE: { isRetriable: true, sentence: 'The record batch does not match its checksum or is malformed' },
   FENCED_INSTANCE_ID: { isRetriable: false, sentence: 'Another member has taken over the group instance id' },
   FENCED_MEMBER_EPOCH: {
@@ -18,10 +22,17 @@ export const ERRORS = {
   INVALID_CONFIG: { isRetriable: false, sentence: 'A configuration key or value is not valid' },
   INVALID_GROUP_ID: { isRetriable: false, sentence: 'The consumer group id is not valid' },
   INVALID_PARTITIONS: { isRetriable: false, sentence: 'The number of partitions is not valid' },
+  INVALID_PRODUCER_EPOCH: { isRetriable: false, sentence: 'The producer was locked out by a later one' },
+  INVALID_PRODUCER_ID_MAPPING: {
+    isRetriable: false,
+    sentence: 'The transactional id does not have this producer id',
+  },
   INVALID_REGULAR_EXPRESSION: { isRetriable: false, sentence: 'The regular expression is not one that is taken' },
   INVALID_REQUEST: { isRetriable: false, sentence: 'The request is malformed' },
   INVALID_SESSION_TIMEOUT: { isRetriable: false, sentence: 'The session timeout is outside the range that is taken' },
   INVALID_TOPIC_EXCEPTION: { isRetriable: false, sentence: 'The topic name is not valid' },
+  INVALID_TRANSACTION_TIMEOUT: { isRetriable: false, sentence: 'The timeout of transactions is not one that is taken' },
+  INVALID_TXN_STATE: { isRetriable: false, sentence: 'The transaction is not in a state in which this can be done' },
   KAFKA_STORAGE_ERROR: { isRetriable: true, sentence: 'The disk refused: full, failed, or not permitted' },
   MEMBER_ID_REQUIRED: { isRetriable: false, sentence: 'The member is to join again with the member id of this answer' },
   MESSAGE_TOO_LARGE: { isRetriable: false, sentence: 'The record batch is larger than the topic takes' },
@@ -29,9 +40,11 @@ export const ERRORS = {
   OFFSET_METADATA_TOO_LARGE: { isRetriable: false, sentence: 'The text beside a committed offset is too long' },
   OFFSET_OUT_OF_RANGE: { isRetriable: false, sentence: 'The offset is not in the log, or no longer' },
   POLICY_VIOLATION: { isRetriable: false, sentence: "The broker's limits do not allow it" },
+  PRODUCER_FENCED: { isRetriable: false, sentence: 'Another producer has taken over the transactional id' },
   REBALANCE_IN_PROGRESS: { isRetriable: true, sentence: 'The group is rebalancing: the member is to join again' },
   STALE_MEMBER_EPOCH: { isRetriable: false, sentence: 'The member epoch is not the current one' },
   TOPIC_ALREADY_EXISTS: { isRetriable: false, sentence: 'There is a topic of that name with other settings' },
+  TRANSACTIONAL_ID_NOT_FOUND: { isRetriable: false, sentence: 'There is no such transactional id' },
   UNKNOWN_MEMBER_ID: { isRetriable: false, sentence: 'The group has no such member' },
   UNKNOWN_SERVER_ERROR: { isRetriable: true, sentence: 'The broker made a mistake' },
   UNKNOWN_TOPIC_OR_PARTITION: { isRetriable: true, sentence: 'There is no such topic or partition' },

@@ -19,6 +19,7 @@ export type ReadinessCheck = (typeof READINESS_CHECKS)[number]
 const LATENCY_MS_BOUNDS = [0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000]
 const REQUEST_SECONDS_BOUNDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
 const FSYNC_SECONDS_BOUNDS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5]
+const TRANSACTION_SECONDS_BOUNDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900]
 
 /**
  * Every metric that CafeLog exports: its name, its help and its labels, in one place. docs/metrics.md is compared with
@@ -159,11 +160,31 @@ export class Metrics {
   /** result `ok` | `error` */
   readonly offsetCommits = this.#counters('cafelog_offset_commits_total', 'Offset commits answered', ['result'])
 
+  /** Live. state: as Kafka names it */
+  readonly transactions = this.#gauges('cafelog_transactions', 'Transactional ids, by the state of their transaction', [
+    'state',
+  ])
+  /** result `commit` | `abort` | `timeout` */
+  readonly transactionsEnded = this.#counters('cafelog_transactions_ended_total', 'Transactions ended, by how', [
+    'result',
+  ])
+  readonly transactionDurationSeconds = this.#histogram(
+    'cafelog_transaction_duration_seconds',
+    'Seconds from the first partition or group of a transaction to its end',
+    TRANSACTION_SECONDS_BOUNDS,
+  )
+  readonly producersFenced = this.#counters(
+    'cafelog_producers_fenced_total',
+    'Requests refused because a later producer has taken over, or the transaction took too long',
+    [],
+  ).child()
+
   constructor() {
     // Series that are known from the start are there from the start, so that rates and alerts work on the first event.
     for (const type of ERROR_TYPES) this.errors.child(type)
     for (const result of ['ok', 'error']) this.offsetCommits.child(result)
     this.throttled.child('memory')
+    for (const result of ['commit', 'abort', 'timeout']) this.transactionsEnded.child(result)
   }
 
   /** In the order in which they are exported. */

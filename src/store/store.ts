@@ -1,5 +1,5 @@
 /** The tables of the embedded store; docs/log-format.md lists what each holds. */
-export const TABLES = ['meta', 'topics', 'offsets', 'pending_offsets', 'groups'] as const
+export const TABLES = ['meta', 'topics', 'offsets', 'pending_offsets', 'groups', 'transactions'] as const
 export type TableName = (typeof TABLES)[number]
 
 /** One row to write, or to remove when `value` is undefined. */

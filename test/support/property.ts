@@ -8,3 +8,9 @@ export function checkProperty<T>(property: fc.IProperty<T>, runs: number): void 
   const seed = process.env['FAST_CHECK_SEED']
   fc.assert(property, seed === undefined ? { numRuns: runs } : { numRuns: runs, seed: Number(seed) })
 }
+
+/** The same for a property that takes its time. */
+export async function checkPropertyAsync<T>(property: fc.IAsyncProperty<T>, runs: number): Promise<void> {
+  const seed = process.env['FAST_CHECK_SEED']
+  await fc.assert(property, seed === undefined ? { numRuns: runs } : { numRuns: runs, seed: Number(seed) })
+}
