@@ -22,6 +22,7 @@ export class HttpStart {
   readonly #server: Promise<HttpServer | undefined>
   readonly #clock: Clock
   readonly #timer: Timer
+  readonly #isEager: boolean
   #begin: () => void = () => {}
   #isAbandoned = false
 
@@ -30,13 +31,17 @@ export class HttpStart {
     readonly config: Config
     readonly health: Health
     readonly metrics: Metrics
+    /** Whether to begin at once, whomever that disturbs. */
+    readonly isEager: boolean
   }) {
-    const { clock, config, health, metrics } = parts
+    const { clock, config, health, metrics, isEager } = parts
     this.#clock = clock
+    this.#isEager = isEager
     const begun = new Promise<void>((resolve) => {
       this.#begin = resolve
     })
     this.#timer = clock.setTimer(AFTER_START_MS, this.#begin)
+    if (isEager) this.#begin()
     this.#server = begun.then(async () => {
       if (this.#isAbandoned) return undefined
       const { HttpServer } = await import('./http/http-server.ts')
@@ -52,8 +57,10 @@ export class HttpStart {
   /** The door of the log is open, and HTTP can follow as soon as nobody is disturbed. */
   async finish(isAnyoneHere: () => boolean): Promise<HttpServer> {
     this.#timer.cancel()
-    await this.#pass(AFTER_DOOR_MS)
-    if (isAnyoneHere()) await this.#pass(AFTER_FIRST_CLIENTS_MS)
+    if (!this.#isEager) {
+      await this.#pass(AFTER_DOOR_MS)
+      if (isAnyoneHere()) await this.#pass(AFTER_FIRST_CLIENTS_MS)
+    }
     this.#begin()
     const server = await this.#server
     if (server === undefined) throw new TypeError('an abandoned start is not finished')

@@ -39,8 +39,16 @@ const CLUSTER_ID_KEY = 'cluster-id'
 /** What a broker works with besides its configuration: by default the machine's own, and a log that says nothing. */
 export interface StartParts {
   readonly clock?: Clock
+  /** For what is about the machine and connections, not about data; `clock` unless given. */
+  readonly machineClock?: Clock
   readonly fileSystem?: FileSystem
   readonly logger?: Logger
+  /** Keeps everything that is not a record, in place of the one in the data directory. */
+  readonly store?: Store
+  /** Whether no other process can come upon the data directory: then it needs no lock. */
+  readonly isPrivate?: boolean
+  /** Whether HTTP may open at once, because there is no start-up of a process to be quick about. */
+  readonly isHttpEager?: boolean
 }
 
 /** What the start found in the data directory. */
@@ -62,6 +70,7 @@ export interface RunningBroker {
   readonly addresses: { readonly json: Address; readonly kafka: Address; readonly http: Address }
   readonly report: StartReport
   readonly metrics: Metrics
+  readonly topics: Topics
   /** Whether it was told to close. */
   readonly isStopping: boolean
   /**
@@ -86,32 +95,35 @@ export interface RunningBroker {
  */
 export async function startBroker(config: Config, parts: StartParts = {}): Promise<RunningBroker> {
   const { clock = systemClock, fileSystem = nodeFileSystem, logger = silentLogger } = parts
+  const { machineClock = clock, store, isPrivate = false, isHttpEager = false } = parts
   const { dataDirectory } = config
   const metrics = new Metrics()
   const state: BrokerState = { store: undefined, engine: undefined, isListening: false, isDraining: false }
   const health = createHealth({ clock, fileSystem, metrics, config, state })
   const opened = new Opened(logger)
   try {
-    const lock = await lockDirectory(dataDirectory, fileSystem, clock)
-    opened.add('the lock of the data directory', () => lock.release())
-    const httpStart = new HttpStart({ clock, config, health, metrics })
+    const lock = isPrivate ? undefined : await lockDirectory(dataDirectory, fileSystem, clock)
+    if (lock === undefined) fileSystem.makeDirectory(dataDirectory)
+    else opened.add('the lock of the data directory', () => lock.release())
+    const httpStart = new HttpStart({ clock: machineClock, config, health, metrics, isEager: isHttpEager })
     opened.add('HTTP', () => httpStart.close())
 
-    const log = await openLog({ clock, fileSystem, logger, metrics, config, state, opened })
+    const log = await openLog({ clock, machineClock, fileSystem, logger, metrics, config, state, opened, store })
     const broker = new Broker({ clock, metrics, ...log })
-    const doors = await openDoors({ broker, clock, logger, metrics, config, opened })
+    const doors = await openDoors({ broker, clock, machineClock, logger, metrics, config, opened })
     const { json, kafka } = doors
 
     const http = (await httpStart.finish(() => doors.countConnections() > 0)).address
     broker.addresses.set('http', formatAddress(http))
     state.isListening = true
-    if (!lock.isHeld()) throw lockLost(dataDirectory)
+    if (lock?.isHeld() === false) throw lockLost(dataDirectory)
 
     let closing: Promise<void> | undefined
     return {
       addresses: { json, kafka, http },
       report: log.report,
       metrics,
+      topics: log.topics,
       get isStopping() {
         return state.isDraining
       },
@@ -135,6 +147,7 @@ export async function startBroker(config: Config, parts: StartParts = {}): Promi
 async function openDoors(parts: {
   readonly broker: Broker
   readonly clock: Clock
+  readonly machineClock: Clock
   readonly logger: Logger
   readonly metrics: Metrics
   readonly config: Config
@@ -142,7 +155,7 @@ async function openDoors(parts: {
 }) {
   const { broker, clock, logger, metrics, config, opened } = parts
   const { connectionsMax, kafkaAdvertised, autoCreateTopics, defaultPartitions, unpackedBytesMax } = config
-  const common = { clock, logger, metrics, connectionsMax }
+  const common = { clock: parts.machineClock, logger, metrics, connectionsMax }
   const settings = { advertised: kafkaAdvertised ?? undefined, autoCreateTopics, defaultPartitions }
   const json: Listener = new Listener({
     ...common,
@@ -211,27 +224,30 @@ async function lockDirectory(directory: string, fileSystem: FileSystem, clock: C
 /** Everything between the data directory and the broker. */
 async function openLog(parts: {
   readonly clock: Clock
+  readonly machineClock: Clock
   readonly fileSystem: FileSystem
   readonly logger: Logger
   readonly metrics: Metrics
   readonly config: Config
   readonly state: BrokerState
   readonly opened: Opened
+  readonly store: Store | undefined
 }) {
-  const { clock, fileSystem, logger, metrics, config, state, opened } = parts
+  const { clock, machineClock, fileSystem, logger, metrics, config, state, opened } = parts
   const { dataDirectory } = config
   const topicsFile = join(config.configDirectory, 'topics.yml')
   const startedAt = clock.monotonic()
   try {
     const storePath = join(dataDirectory, '@store')
     const isNewDirectory = fileSystem.sizeOf(storePath) === undefined
-    const store = new LmdbStore({ path: storePath, fileSystem })
+    const store = parts.store ?? new LmdbStore({ path: storePath, fileSystem })
     opened.add('the store', () => store.close())
     const { fsyncDurationSeconds } = metrics
     const engine = await SegmentLogEngine.open({
       directory: dataDirectory,
       fileSystem,
       clock,
+      machineClock,
       logger,
       options: {
         openFilesMax: config.openFilesMax,

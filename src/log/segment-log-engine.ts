@@ -64,6 +64,8 @@ export interface EngineParts {
   readonly directory: string
   readonly fileSystem: FileSystem
   readonly clock: Clock
+  /** For how often to save and to look at the disk, where time that is put forward changes nothing; `clock` unless given. */
+  readonly machineClock?: Clock
   readonly logger: Logger
   readonly options?: Partial<EngineOptions>
   /** Told the duration of every sync in seconds. */
@@ -142,10 +144,11 @@ export class SegmentLogEngine implements LogEngine, LogContext {
     // From here on a stop is not clean until the next checkpoint says that it was.
     await engine.#saveInBoth()
     for (const name of deleted) parts.fileSystem.removeDirectory(join(parts.directory, name))
-    engine.#every('checkpoint', engine.#options.checkpointMs, () => {
+    const saveIfStale = () => {
       if (engine.#isCheckpointStale) engine.#saveInBackground()
-    })
-    engine.#every('space', SPACE_CHECK_MS, () => engine.#checkSpace())
+    }
+    engine.#every('checkpoint', engine.#options.checkpointMs, saveIfStale, parts.machineClock)
+    engine.#every('space', SPACE_CHECK_MS, () => engine.#checkSpace(), parts.machineClock)
     engine.#armRetention(engine.#options.retentionCheckMs)
     return engine
   }
@@ -439,16 +442,17 @@ export class SegmentLogEngine implements LogEngine, LogContext {
 
   // --------------------------------------------------------------------------------------------------- timers
 
-  #after(name: string, delayMs: number, work: () => void): void {
+  #after(name: string, delayMs: number, work: () => void, clock: Clock = this.clock): void {
     this.#timers.get(name)?.cancel()
-    this.#timers.set(name, this.clock.setTimer(delayMs, work))
+    this.#timers.set(name, clock.setTimer(delayMs, work))
   }
 
-  #every(name: string, intervalMs: number, work: () => void): void {
-    this.#after(name, intervalMs, () => {
-      this.#every(name, intervalMs, work)
+  #every(name: string, intervalMs: number, work: () => void, clock: Clock = this.clock): void {
+    const workAgain = () => {
+      this.#every(name, intervalMs, work, clock)
       work()
-    })
+    }
+    this.#after(name, intervalMs, workAgain, clock)
   }
 }
 
