@@ -155,6 +155,30 @@ test('pipelined requests are answered in their order, and take effect in it', as
   other.close()
 })
 
+test('a producer that does not wait gets its answers in order, good and bad, and other requests after them', async () => {
+  await createTopic('hurried')
+  const other = await KafkaClient.connect(broker.kafkaPort)
+  const sent: number[] = []
+  for (let index = 0; index < 30; index++) {
+    const topic = index % 5 === 4 ? 'no-such-topic' : 'hurried'
+    const acks = index % 7 === 3 && topic === 'hurried' ? 0 : -1
+    const id = other.send(Produce, 9, produceRequest(topic, makeBatch([`v${index}`]), { acks }))
+    if (acks !== 0) sent.push(id)
+  }
+  const last = other.send(Fetch, 12, fetchRequest('hurried', 0))
+  for (const id of sent) {
+    const { correlationId, answer } = await other.answer(Produce, 9)
+    expect(correlationId).toBe(id)
+    const expected = answer.responses[0].name === 'hurried' ? 0 : ERROR_CODES.UNKNOWN_TOPIC_OR_PARTITION
+    expect(answer.responses[0].partitionResponses[0].errorCode).toBe(expected)
+  }
+  const { correlationId, answer } = await other.answer(Fetch, 12)
+  expect(correlationId).toBe(last)
+  const expected = Array.from({ length: 30 }, (_, index) => `v${index}`).filter((_, index) => index % 5 !== 4)
+  expect(valuesOf(answer.responses[0].partitions[0].records)).toEqual(expected)
+  other.close()
+})
+
 test('batches that span reads are stored as they were sent', async () => {
   await createTopic('large')
   const values = Array.from({ length: 30 }, (_, index) => String.fromCharCode(97 + (index % 26)).repeat(50_000 + index))

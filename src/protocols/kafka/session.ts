@@ -1,5 +1,6 @@
 import type { Clock } from '../../base/clock.ts'
 import type { Channel, Lent, Session } from '../../net/protocol.ts'
+import { Produce } from './apis/00-produce.ts'
 import { ApiVersions } from './apis/18-api-versions.ts'
 import { RequestContext } from './context.ts'
 import type { DoorParts } from './context.ts'
@@ -19,14 +20,33 @@ export interface SessionParts extends DoorParts {
   readonly registry: Registry<RequestContext>
 }
 
+/** Requests to produce that are in progress at once on one connection, and that no client has more of by default. */
+const PRODUCES_MAX = 8
+/** Where a frame says which API it asks for. */
+const API_KEY_BYTES = 2
+
+/** A request that was taken and is not answered. */
+interface Progress {
+  readonly context: RequestContext
+  readonly meter: ApiMeter
+  readonly startedAtMs: number
+  readonly isProduce: boolean
+  /** Undefined while it is worked on. */
+  outcome: ResponseFrame | typeof NO_RESPONSE | undefined
+}
+
 /**
  * One connection to the Kafka door. As in Kafka it has one request in progress: the next is taken when that was answered,
  * and until then the connection is not read. A fetch that waits for data blocks its connection, which clients know.
+ *
+ * Produce may follow Produce: batches are appended in the order of the requests within the call that takes them, so that
+ * only the answers have to wait for each other. One sync of the disk then serves all that a producer has sent.
  */
 export class KafkaSession implements Session {
   readonly #parts: SessionParts
   readonly #channel: Channel
-  #current: RequestContext | undefined
+  /** Oldest first; more than one only if all are Produce. */
+  #inProgress: Progress[] = []
 
   constructor(parts: SessionParts, channel: Channel) {
     this.#parts = parts
@@ -34,11 +54,11 @@ export class KafkaSession implements Session {
   }
 
   get inFlight(): number {
-    return this.#current === undefined ? 0 : 1
+    return this.#inProgress.length
   }
 
   takeFrame(buffer: Buffer, start: number, end: number): boolean {
-    if (this.#current !== undefined) return false
+    if (this.#inProgress.length > 0 && !this.#mayFollow(buffer, start, end)) return false
     const reader = new Reader(buffer, start + FRAME_LENGTH_BYTES, end)
     try {
       const header = readRequestHeader(reader)
@@ -58,15 +78,23 @@ export class KafkaSession implements Session {
   }
 
   wrapUp(): void {
-    this.#current?.waiting?.stopWaiting()
+    for (const { context } of this.#inProgress) context.waiting?.stopWaiting()
   }
 
   closed(): void {
-    const context = this.#current
-    if (context === undefined) return
-    this.#current = undefined
-    context.isAbandoned = true
-    context.waiting?.abandon()
+    const abandoned = this.#inProgress
+    this.#inProgress = []
+    for (const { context, outcome } of abandoned) {
+      context.isAbandoned = true
+      context.waiting?.abandon()
+      if (outcome !== undefined) release(context.lent)
+    }
+  }
+
+  #mayFollow(buffer: Buffer, start: number, end: number): boolean {
+    if (this.#inProgress.length >= PRODUCES_MAX || !this.#inProgress[0].isProduce) return false
+    const keyAt = start + FRAME_LENGTH_BYTES
+    return keyAt + API_KEY_BYTES <= end && buffer.readInt16BE(keyAt) === Produce.key
   }
 
   #serve(service: ServedApi<RequestContext>, header: RequestHeader, reader: Reader, frameBytes: number): void {
@@ -75,28 +103,39 @@ export class KafkaSession implements Session {
     const meter = meters.ofApi(service.api.name)
     meter.bytesIn.add(frameBytes)
     const context = new RequestContext(this.#parts, this.#channel, header)
-    const outcome = service.answer(header, reader, context)
-    if (!(outcome instanceof Promise)) return this.#finish(context, meter, startedAtMs, outcome)
-    this.#current = context
-    outcome.then(
-      (frame) => this.#finish(context, meter, startedAtMs, frame),
+    const answered = service.answer(header, reader, context)
+    const isProduce = header.apiKey === Produce.key
+    if (!(answered instanceof Promise)) {
+      const progress = { context, meter, startedAtMs, isProduce, outcome: answered }
+      if (this.#inProgress.length === 0) this.#finish(progress, answered)
+      else this.#inProgress.push(progress)
+      return
+    }
+    const progress: Progress = { context, meter, startedAtMs, isProduce, outcome: undefined }
+    this.#inProgress.push(progress)
+    answered.then(
+      (frame) => this.#settle(progress, frame),
       (error: unknown) => {
         context.codeOf(error)
         context.isLast = true
-        this.#finish(context, meter, startedAtMs, NO_RESPONSE)
+        this.#settle(progress, NO_RESPONSE)
       },
     )
   }
 
-  #finish(
-    context: RequestContext,
-    meter: ApiMeter,
-    startedAtMs: number,
-    frame: ResponseFrame | typeof NO_RESPONSE,
-  ): void {
+  /** Answers whatever is done and has nothing unanswered before it. */
+  #settle(progress: Progress, outcome: ResponseFrame | typeof NO_RESPONSE): void {
+    progress.outcome = outcome
+    if (progress.context.isAbandoned) return this.#finish(progress, outcome)
+    for (let oldest = this.#inProgress[0]; oldest?.outcome !== undefined; oldest = this.#inProgress[0]) {
+      this.#inProgress.shift()
+      this.#finish(oldest, oldest.outcome)
+    }
+  }
+
+  #finish({ context, meter, startedAtMs }: Omit<Progress, 'outcome'>, frame: ResponseFrame | typeof NO_RESPONSE): void {
     meter.count(context.errors, this.#parts.clock.monotonic() - startedAtMs)
     if (context.isAbandoned) return release(context.lent)
-    this.#current = undefined
     if (frame === NO_RESPONSE) release(context.lent)
     else meter.bytesOut.add(this.#send(frame, context.lent))
     if (context.isLast) this.#giveUp({ errors: context.errors }, 'closed a connection after an error without an answer')
@@ -131,7 +170,8 @@ export class KafkaSession implements Session {
       apiKeys: [{ apiKey: key, minVersion: advertiseMin, maxVersion: versions.last }],
     })
     const startedAtMs = this.#parts.clock.monotonic()
-    this.#finish(context, this.#parts.meters.ofApi(ApiVersions.name), startedAtMs, writer.finishFrame())
+    const meter = this.#parts.meters.ofApi(ApiVersions.name)
+    this.#finish({ context, meter, startedAtMs, isProduce: false }, writer.finishFrame())
   }
 
   #giveUp(facts: object, why: string): void {
