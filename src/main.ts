@@ -20,7 +20,9 @@ import { HttpStart } from './http-start.ts'
 import { collectFromState } from './live-metrics.ts'
 import { SegmentLogEngine } from './log/segment-log-engine.ts'
 import { Metrics } from './metrics/metrics.ts'
+import type { RefusableProtocol } from './net/faults.ts'
 import { Listener } from './net/listener.ts'
+import type { Protocol } from './net/protocol.ts'
 import { JsonDoor } from './protocols/json/door.ts'
 import { KafkaDoor } from './protocols/kafka/door.ts'
 import { createHealth } from './readiness.ts'
@@ -49,6 +51,8 @@ export interface StartParts {
   readonly isPrivate?: boolean
   /** Whether HTTP may open at once, because there is no start-up of a process to be quick about. */
   readonly isHttpEager?: boolean
+  /** What is served in place of each door's protocol. */
+  readonly wrapProtocol?: (protocol: RefusableProtocol) => Protocol
 }
 
 /** What the start found in the data directory. */
@@ -95,7 +99,7 @@ export interface RunningBroker {
  */
 export async function startBroker(config: Config, parts: StartParts = {}): Promise<RunningBroker> {
   const { clock = systemClock, fileSystem = nodeFileSystem, logger = silentLogger } = parts
-  const { machineClock = clock, store, isPrivate = false, isHttpEager = false } = parts
+  const { machineClock = clock, store, isPrivate = false, isHttpEager = false, wrapProtocol = keep } = parts
   const { dataDirectory } = config
   const metrics = new Metrics()
   const state: BrokerState = { store: undefined, engine: undefined, isListening: false, isDraining: false }
@@ -110,7 +114,7 @@ export async function startBroker(config: Config, parts: StartParts = {}): Promi
 
     const log = await openLog({ clock, machineClock, fileSystem, logger, metrics, config, state, opened, store })
     const broker = new Broker({ clock, metrics, ...log })
-    const doors = await openDoors({ broker, clock, machineClock, logger, metrics, config, opened })
+    const doors = await openDoors({ broker, clock, machineClock, logger, metrics, config, opened, wrapProtocol })
     const { json, kafka } = doors
 
     const http = (await httpStart.finish(() => doors.countConnections() > 0)).address
@@ -152,19 +156,20 @@ async function openDoors(parts: {
   readonly metrics: Metrics
   readonly config: Config
   readonly opened: Opened
+  readonly wrapProtocol: (protocol: RefusableProtocol) => Protocol
 }) {
-  const { broker, clock, logger, metrics, config, opened } = parts
+  const { broker, clock, logger, metrics, config, opened, wrapProtocol } = parts
   const { connectionsMax, kafkaAdvertised, autoCreateTopics, defaultPartitions, unpackedBytesMax } = config
   const common = { clock: parts.machineClock, logger, metrics, connectionsMax }
   const settings = { advertised: kafkaAdvertised ?? undefined, autoCreateTopics, defaultPartitions }
   const json: Listener = new Listener({
     ...common,
-    protocol: new JsonDoor({ broker, clock, logger, metrics, unpackedBytesMax }),
+    protocol: wrapProtocol(new JsonDoor({ broker, clock, logger, metrics, unpackedBytesMax })),
     countElsewhere: () => kafka.connectionCount,
   })
   const kafka: Listener = new Listener({
     ...common,
-    protocol: new KafkaDoor({ broker, clock, logger, metrics, settings }),
+    protocol: wrapProtocol(new KafkaDoor({ broker, clock, logger, metrics, settings })),
     countElsewhere: () => json.connectionCount,
   })
   opened.add('the doors', async () => {
@@ -329,6 +334,10 @@ function reportOf(engine: SegmentLogEngine, topics: Topics, isNewDirectory: bool
 function lockLost(directory: string): StartError {
   const message = `Cannot keep the data directory ${JSON.stringify(directory)}: its lock was removed during the start`
   return new StartError({ code: 'DATA_DIRECTORY_LOCK_LOST', exitCode: 70, message })
+}
+
+function keep(protocol: RefusableProtocol): Protocol {
+  return protocol
 }
 
 function drainMsOf({ shutdownTimeoutMs }: Config): number {

@@ -7,6 +7,7 @@ import { DURATION_WANTED, parseDuration } from './base/units.ts'
 import type { Address } from './config/config.ts'
 import { formatAddress, parseConfig, SETTINGS } from './config/config.ts'
 import { readDescriptorsMax } from './config/descriptors.ts'
+import { Faults } from './faults.ts'
 import type { RunningBroker } from './main.ts'
 import { startBroker } from './main.ts'
 import { MemoryStore } from './store/memory-store.ts'
@@ -61,6 +62,8 @@ export interface CafeLog {
   readonly addresses: { readonly json: string; readonly kafka: string; readonly http: string }
   readonly ports: { readonly json: number; readonly kafka: number; readonly http: number }
   readonly clock: CafeLogClock
+  /** Lets requests go wrong on purpose. */
+  readonly faults: Faults
   /**
    * Makes a topic, or finds it made like this.
    *
@@ -84,10 +87,12 @@ export interface CafeLog {
 export async function startCafeLog(options: CafeLogOptions = {}): Promise<CafeLog> {
   const { directory, logger, topics = [] } = options
   const clock = new AdvancingClock(systemClock)
+  const faults = new Faults(clock)
   const isInMemory = directory === undefined
   const broker = await startBroker(parseConfig(settingsOf(options), readDescriptorsMax()), {
     clock,
     machineClock: systemClock,
+    wrapProtocol: (protocol) => faults.add(protocol),
     fileSystem: isInMemory ? new MemoryFileSystem(options.memoryBytesMax ?? MEMORY_DISK_BYTES) : nodeFileSystem,
     isPrivate: isInMemory,
     isHttpEager: true,
@@ -108,6 +113,7 @@ export async function startCafeLog(options: CafeLogOptions = {}): Promise<CafeLo
       now: () => clock.now(),
       advance: (duration) => clock.advance(readDuration(duration)),
     },
+    faults,
     createTopic: (topic) => createTopic(broker, topic),
     close: () => broker.close(),
     [Symbol.asyncDispose]: () => broker.close(),

@@ -2,21 +2,26 @@ import type { Clock } from '../../base/clock.ts'
 import type { Logger } from '../../base/logger.ts'
 import type { Broker } from '../../broker/broker.ts'
 import type { Metrics } from '../../metrics/metrics.ts'
-import type { Channel, Protocol, Session } from '../../net/protocol.ts'
+import type { RefusableProtocol } from '../../net/faults.ts'
+import type { Channel, Session } from '../../net/protocol.ts'
 import { UNPACKED_BYTES_MAX } from '../../record/record-batch.ts'
+import { encodeAnswer } from './errors.ts'
 import { Meters, PROTOCOL_NAME } from './meters.ts'
 import { Fetcher } from './operations/fetch.ts'
 import { Producer } from './operations/produce.ts'
 import type { DoorParts } from './session.ts'
 import { JsonSession, RefusingSession } from './session.ts'
 import { TurnClock } from './turn-clock.ts'
-import { FRAME_HEADER_BYTES, FRAME_PAYLOAD_BYTES_MAX } from './wire.ts'
+import type { ErrorAnswer, OperationName, WireErrorCode } from './wire.ts'
+import { encodeFrame, FRAME_HEADER_BYTES, FRAME_PAYLOAD_BYTES_MAX, FRAME_TYPES, WIRE_ERRORS } from './wire.ts'
 
 /** The JSON door: frames of JSON to operations of the broker and back. docs/protocol-json.md is what it keeps to. */
-export class JsonDoor implements Protocol {
+export class JsonDoor implements RefusableProtocol {
   readonly name = PROTOCOL_NAME
   readonly frameHeaderBytes = FRAME_HEADER_BYTES
   readonly payloadBytesMax = FRAME_PAYLOAD_BYTES_MAX
+  readonly requestNames = Object.keys(FRAME_TYPES)
+  readonly errorNames = Object.keys(WIRE_ERRORS)
   readonly #parts: DoorParts
   readonly #producer: Producer
 
@@ -42,6 +47,16 @@ export class JsonDoor implements Protocol {
 
   getPayloadBytes(buffer: Buffer, at: number): number {
     return buffer.readUInt32BE(at + 1)
+  }
+
+  getRequestName(buffer: Buffer, start: number): string | undefined {
+    return this.requestNames.find((name) => FRAME_TYPES[name as OperationName] === buffer[start])
+  }
+
+  makeRefusal(buffer: Buffer, start: number, _end: number, errorName: string): Buffer {
+    const { sentence } = WIRE_ERRORS[errorName as WireErrorCode]
+    const answer: ErrorAnswer = { error: { code: errorName as WireErrorCode, message: sentence } }
+    return encodeFrame(buffer[start], encodeAnswer(answer))
   }
 
   turnBegan(): void {

@@ -1,5 +1,6 @@
 import { assert } from '../../base/assert.ts'
 import type { Api, ApiFacts } from './api.ts'
+import { makeErrorResponse } from './error-response.ts'
 import type { RequestHeader } from './headers.ts'
 import { beginResponse, skipHeaderTags } from './headers.ts'
 import type { Reader } from './reader.ts'
@@ -36,6 +37,12 @@ export interface ServedApi<Context> {
    * @throws MalformedMessageError, and whatever the handler throws
    */
   answer(header: RequestHeader, reader: Reader, context: Context): Outcome<ResponseFrame>
+  /**
+   * The response that refuses all that the request asks for, for whoever does not let it come to its handler.
+   *
+   * @throws MalformedMessageError
+   */
+  refuse(header: RequestHeader, reader: Reader, errorCode: number): ResponseFrame
 }
 
 /** One row of the answer to ApiVersions. */
@@ -64,6 +71,11 @@ export class Registry<Context> {
     return served?.api.serves(apiVersion) === true ? served : undefined
   }
 
+  /** The names of all that is served. */
+  get names(): readonly string[] {
+    return Array.from(this.#served.values(), ({ api }) => api.name)
+  }
+
   /** What ApiVersions answers, by key. */
   advertise(): AdvertisedVersions[] {
     const apis = [...this.#served.values()].map((served) => served.api)
@@ -88,6 +100,15 @@ class Service<Request extends Fields, Response extends Fields, Context> implemen
     const response = this.#handler(request, context)
     if (response instanceof Promise) return response.then((settled) => this.#encode(header, settled))
     return this.#encode(header, response)
+  }
+
+  refuse(header: RequestHeader, reader: Reader, errorCode: number): ResponseFrame {
+    skipHeaderTags(reader, this.api, header.apiVersion)
+    const request = this.api.readRequest(reader, header.apiVersion)
+    const response = makeErrorResponse(this.api.response, request, errorCode)
+    const writer = beginResponse(this.api, header)
+    this.api.writeResponse(writer, header.apiVersion, response as WrittenMessage<Response>)
+    return writer.finishFrame()
   }
 
   #encode(
