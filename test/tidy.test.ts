@@ -11,6 +11,7 @@ const FOLDERS = ['src', 'client', 'cli', 'bench', 'test']
 /** What a door may import: the broker speaks of partition logs and batches in the terms of the log's port. */
 const DOOR = [
   'src/net/protocol.ts',
+  'src/net/faults.ts',
   'src/broker',
   'src/groups',
   'src/transactions',
