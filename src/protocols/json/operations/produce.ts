@@ -123,8 +123,7 @@ export class Producer {
         request.addTo(batches, index)
       }
       const { recordCount } = batches
-      const batch = this.#broker.intake.take(batches.finish(), this.#broker.topics.getExisting(log.topic).config)
-      return this.#broker.produce(log, batch, recordCount, request.acks, waiter)
+      return this.#broker.produce(log, batches.finish(), recordCount, request.acks, waiter)
     } catch (error) {
       batches.abandon()
       throw error

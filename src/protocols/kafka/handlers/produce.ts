@@ -1,7 +1,5 @@
 import { assert } from '../../../base/assert.ts'
 import { crc32c } from '../../../base/crc32c.ts'
-import type { RecordFault } from '../../../broker/batch-intake.ts'
-import { RecordsRefused } from '../../../broker/batch-intake.ts'
 import type { AppendWaiter, PartitionLog } from '../../../log/log-engine.ts'
 import {
   BATCH_HEADER_BYTES,
@@ -13,7 +11,6 @@ import {
   getCrc,
   getLastOffsetDelta,
   getMagic,
-  getMaxTimestamp,
   getProducerId,
   getRecordCount,
   hasLogAppendTime,
@@ -55,7 +52,7 @@ export const produce: Handler<typeof Produce, RequestContext> = (request, contex
         const topic = context.broker.topics.getExisting(name)
         const log = context.broker.getLog(name, index)
         checkBatch(records, context.version, topic.config)
-        return { log, batch: context.broker.intake.take(records, topic.config), acks }
+        return { log, batch: records, acks }
       }),
     ),
   }))
@@ -64,23 +61,6 @@ export const produce: Handler<typeof Produce, RequestContext> = (request, contex
     return NO_RESPONSE
   }
   return pending.settled().then(() => ({ responses }))
-}
-
-type Mutable<Value> = { -readonly [Key in keyof Value]: Value[Key] }
-
-/** The answer for a partition as long as nothing was appended to it. */
-const NOTHING_APPENDED = {
-  index: 0,
-  errorCode: 0,
-  baseOffset: -1,
-  logAppendTimeMs: -1,
-  logStartOffset: -1,
-  recordErrors: [],
-  errorMessage: null,
-} as const
-
-function toRecordError({ index, message }: RecordFault) {
-  return { batchIndex: index, batchIndexErrorMessage: message }
 }
 
 /** The batches of one request that are on their way to the log. */
@@ -101,10 +81,9 @@ class PendingProduce {
     isUnanswered: boolean,
     prepare: () => { log: PartitionLog; batch: Buffer; acks: 0 | 1 | 'all' },
   ): PartitionAnswer {
-    const answer: Mutable<PartitionAnswer> = { ...NOTHING_APPENDED, index }
+    const answer = { index, errorCode: 0, baseOffset: -1, logStartOffset: -1, errorMessage: null as string | null }
     const fail = (error: unknown) => {
-      Object.assign(answer, NOTHING_APPENDED, this.#context.describe(error), { index })
-      if (error instanceof RecordsRefused) answer.recordErrors = error.faults.map(toRecordError)
+      Object.assign(answer, this.#context.describe(error), { baseOffset: -1, logStartOffset: -1 })
     }
     try {
       const { log, batch, acks } = prepare()
@@ -116,7 +95,6 @@ class PendingProduce {
         },
       }
       const recordCount = getRecordCount(batch, 0)
-      if (hasLogAppendTime(batch, 0)) answer.logAppendTimeMs = getMaxTimestamp(batch, 0)
       answer.baseOffset = this.#context.broker.produce(log, batch, recordCount, acks, isUnanswered ? undefined : waiter)
       if (!isUnanswered) this.#left++
     } catch (error) {
