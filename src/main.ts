@@ -113,7 +113,7 @@ export async function startBroker(config: Config, parts: StartParts = {}): Promi
     opened.add('HTTP', () => httpStart.close())
 
     const log = await openLog({ clock, machineClock, fileSystem, logger, metrics, config, state, opened, store })
-    const broker = new Broker({ clock, metrics, ...log })
+    const broker = new Broker({ clock, metrics, unpackedBytesMax: config.unpackedBytesMax, ...log })
     const doors = await openDoors({ broker, clock, machineClock, logger, metrics, config, opened, wrapProtocol })
     const { json, kafka } = doors
 

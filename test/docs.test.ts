@@ -7,6 +7,7 @@ import { format, resolveConfig } from 'prettier'
 import { expect, test } from 'vitest'
 import { BrokerError, type BrokerErrorName, ERRORS } from '../src/base/broker-error.ts'
 import { DURATION_WANTED, formatDuration, formatSize, SIZE_WANTED } from '../src/base/units.ts'
+import { OTHER_TOPIC_CONFIG } from '../src/broker/other-topic-config.ts'
 import { formatFlushPolicy, TOPIC_CONFIG, type TopicConfigField } from '../src/broker/topic-config.ts'
 import { PARTITIONS_MAX, PARTITIONS_PER_TOPIC_MAX } from '../src/broker/topics.ts'
 import { SETTINGS } from '../src/config/config.ts'
@@ -47,6 +48,15 @@ const TABLES: Readonly<Record<string, () => Table>> = {
       const short = wanted.replace(SIZE_WANTED, 'a size').replace(DURATION_WANTED, 'a duration')
       return [code(name), code(showDefault(field)), short, meaning]
     }),
+  ],
+  'other topic configuration': () => [
+    ['key', 'default', 'what it may be', 'what it means in Kafka, and here'],
+    ...[...OTHER_TOPIC_CONFIG.values()].map(({ name, default: byDefault, wanted, meaning }) => [
+      code(name),
+      byDefault === '' ? 'empty' : code(byDefault),
+      wanted,
+      meaning,
+    ]),
   ],
   limits: () => [
     ['what', 'limit', 'beyond it'],
@@ -171,7 +181,7 @@ function kafkaApis(): ApiFacts[] {
 function showDefault(field: TopicConfigField): string {
   const value = TOPIC_CONFIG[field].default
   if (typeof value === 'object') return formatFlushPolicy(value)
-  if (typeof value === 'string' || field === 'minCleanableDirtyRatio') return String(value)
+  if (typeof value === 'string' || !/(?:Ms|Bytes|Max)$/.test(field)) return String(value)
   return field.endsWith('Ms') ? formatDuration(value) : formatSize(value)
 }
 

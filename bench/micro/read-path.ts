@@ -36,6 +36,12 @@ await engine.openTopic(TOPIC, 1, {
   minCompactionLagMs: 0,
   maxCompactionLagMs: -1,
   minCleanableDirtyRatio: 0.5,
+  timestampType: 'CreateTime',
+  timestampBeforeMaxMs: -1,
+  timestampAfterMaxMs: -1,
+  compression: 'producer',
+  gzipLevel: -1,
+  zstdLevel: 3,
 })
 const log = engine.get(TOPIC, 0)
 if (log === undefined) throw new Error('The partition that was just opened is not there')

@@ -4,6 +4,7 @@ import type { CommittedOffsets } from '../groups/committed-offsets.ts'
 import type { GroupCoordinator } from '../groups/coordinator.ts'
 import type { Acks, AppendWaiter, LogEngine, PartitionLog, ReadBatches } from '../log/log-engine.ts'
 import type { Metrics } from '../metrics/metrics.ts'
+import { BatchIntake } from './batch-intake.ts'
 import type { LogWatch } from './log-watches.ts'
 import { LogWatches } from './log-watches.ts'
 import { KeylessPartitioner } from './partitioner.ts'
@@ -53,6 +54,8 @@ export interface BrokerParts {
   readonly groups: GroupCoordinator
   readonly metrics: Metrics
   readonly identity: BrokerIdentity
+  /** The most that the records of a compressed batch may grow to when they must be looked into. */
+  readonly unpackedBytesMax?: number
 }
 
 /**
@@ -65,6 +68,8 @@ export class Broker {
   readonly committedOffsets: CommittedOffsets
   readonly groups: GroupCoordinator
   readonly identity: BrokerIdentity
+  /** What becomes of a batch before it is given to `produce`. */
+  readonly intake: BatchIntake
   /** Where each door listens; filled in as they open. */
   readonly addresses = new Map<string, string>()
   readonly #engine: LogEngine
@@ -78,6 +83,7 @@ export class Broker {
     this.committedOffsets = parts.committedOffsets
     this.groups = parts.groups
     this.identity = parts.identity
+    this.intake = new BatchIntake(parts.clock, parts.unpackedBytesMax)
     this.#engine = parts.engine
     this.#waiting = new WaitingFetches(parts.clock, parts.metrics.fetchWaiting)
     this.#watches = new LogWatches(parts.clock, parts.metrics.fetchWaiting)

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 
 import {
+  ALL_TOPIC_CONFIG_NAMES,
   describeTopicConfig,
   describeTopicSetting,
   formatFlushPolicy,
@@ -37,6 +38,21 @@ const stored: [name: string, text: string, value: string][] = [
   ['max.compaction.lag.ms', '1h', '3600000'],
   ['min.cleanable.dirty.ratio', '0.50', '0.5'],
   ['min.cleanable.dirty.ratio', '0', '0'],
+  ['message.timestamp.type', 'LogAppendTime', 'LogAppendTime'],
+  ['message.timestamp.before.max.ms', '1h', '3600000'],
+  ['message.timestamp.after.max.ms', '9223372036854775807', '-1'],
+  ['compression.type', 'uncompressed', 'uncompressed'],
+  ['compression.type', 'zstd', 'zstd'],
+  ['compression.gzip.level', '-1', '-1'],
+  ['compression.zstd.level', '19', '19'],
+  ['segment.ms', '9223372036854775807', '9007199254740991'],
+  ['flush.messages', '9223372036854775807', '9223372036854775807'],
+  ['flush.ms', '1s', '1000'],
+  ['min.insync.replicas', '1', '1'],
+  ['unclean.leader.election.enable', 'true', 'true'],
+  ['leader.replication.throttled.replicas', '0:1,1:1', '0:1,1:1'],
+  ['follower.replication.throttled.replicas', '', ''],
+  ['local.retention.ms', '-2', '-2'],
 ]
 
 test.each(stored)('%s = %j is stored as %j', (name, text, value) => {
@@ -66,7 +82,57 @@ const refused: [name: string, text: string, wanted: string][] = [
   ['min.cleanable.dirty.ratio', '1.01', 'a number from 0 to 1'],
   ['min.cleanable.dirty.ratio', '-0', 'a number from 0 to 1'],
   ['min.cleanable.dirty.ratio', '1e-3', 'a number from 0 to 1'],
+  ['message.timestamp.type', 'createtime', 'CreateTime or LogAppendTime'],
+  ['message.timestamp.after.max.ms', '-2', 'at least 0ms, or -1 for no limit'],
+  ['compression.type', 'none', 'producer, uncompressed, gzip, snappy, lz4 or zstd'],
+  ['compression.gzip.level', '0', 'a whole number from 1 to 9, or -1'],
+  ['compression.gzip.level', '10', 'a whole number from 1 to 9, or -1'],
+  ['compression.zstd.level', '22', 'a whole number from 1 to 19'],
 ]
+
+test.each<[name: string, text: string, message: string]>([
+  [
+    'min.insync.replicas',
+    '2',
+    'Cannot set min.insync.replicas to "2": there is one broker, and so one copy, so it must be 1',
+  ],
+  ['remote.storage.enable', 'true', 'all segments are kept in the data directory, so it must be false'],
+  ['preallocate', 'true', 'segments grow as they are written, so it must be false'],
+  ['compression.lz4.level', '12', 'lz4 has one level here, so it must be 9'],
+  ['flush.messages', '0', 'so it must be a whole number, at least 1'],
+  ['leader.replication.throttled.replicas', '0', 'or partitions and brokers such as "0:1,2:1"'],
+])('%s = %j cannot be kept, and it is said why', (name, text, message) => {
+  expect(() => parseTopicSetting(name, text)).toThrow(message)
+})
+
+test('the settings of Kafka that only others need are taken, and shown when they are set', () => {
+  const settings = parseTopicSettings({ 'min.insync.replicas': '1', 'file.delete.delay.ms': '1m' })
+  const shown = describeTopicConfig(settings, NO_SETTINGS)
+  expect(shown.get('min.insync.replicas')).toEqual({ value: '1', source: 'topic' })
+  expect(shown.get('file.delete.delay.ms')).toEqual({ value: '60000', source: 'topic' })
+  expect(shown.has('preallocate')).toBe(false)
+  expect(describeTopicSetting('preallocate', settings, NO_SETTINGS)).toEqual({ value: 'false', source: 'default' })
+  expect(toLogConfig(settings, NO_SETTINGS)).toEqual(toLogConfig(NO_SETTINGS, NO_SETTINGS))
+  for (const name of ALL_TOPIC_CONFIG_NAMES) {
+    const { value } = describeTopicSetting(name, NO_SETTINGS, NO_SETTINGS)
+    expect(parseTopicSetting(name, value)).toBe(value)
+  }
+})
+
+test.each<[policy: string, settings: Record<string, string>, wanted: string]>([
+  ['os', { 'flush.messages': '10000' }, 'always'],
+  ['os', { 'flush.ms': '0' }, 'always'],
+  ['os', { 'flush.ms': '1000' }, 'interval:1s'],
+  ['os', { 'flush.ms': '7d' }, 'interval:1h'],
+  ['os', { 'flush.ms': '9223372036854775807', 'flush.messages': '9223372036854775807' }, 'os'],
+  ['interval:10ms', { 'flush.ms': '1000' }, 'interval:10ms'],
+  ['interval:10ms', { 'flush.ms': '5' }, 'interval:5ms'],
+  ['always', { 'flush.ms': '1000' }, 'always'],
+])("Kafka's flush settings make the policy stricter, never laxer: %s with %j", (policy, others, wanted) => {
+  const settings = parseTopicSettings({ 'flush.policy': policy, ...others })
+  expect(formatFlushPolicy(toLogConfig(settings, NO_SETTINGS).flushPolicy)).toBe(wanted)
+  expect(describeTopicSetting('flush.policy', settings, NO_SETTINGS)).toEqual({ value: wanted, source: 'topic' })
+})
 
 test.each(refused)('%s = %j is refused', (name, text, wanted) => {
   expect(() => parseTopicSetting(name, text)).toThrow(`Cannot set ${name} to ${JSON.stringify(text)}: it must be `)
@@ -84,8 +150,8 @@ test('an unknown key is refused with the nearest one, or with all', () => {
   expect(message('retention.sm')).toBe(
     'BrokerError: There is no topic configuration "retention.sm", did you mean "retention.ms"?',
   )
-  expect(message('compression.type')).toBe(
-    'BrokerError: There is no topic configuration "compression.type", there are retention.ms, retention.bytes, segment.bytes, segment.ms, max.message.bytes, index.interval.bytes, flush.policy, cleanup.policy, delete.retention.ms, min.compaction.lag.ms, max.compaction.lag.ms, min.cleanable.dirty.ratio',
+  expect(message('something.else')).toBe(
+    'BrokerError: There is no topic configuration "something.else", there are retention.ms, retention.bytes, segment.bytes, segment.ms, max.message.bytes, index.interval.bytes, flush.policy, cleanup.policy, delete.retention.ms, min.compaction.lag.ms, max.compaction.lag.ms, min.cleanable.dirty.ratio, message.timestamp.type, message.timestamp.before.max.ms, message.timestamp.after.max.ms, compression.type, compression.gzip.level, compression.zstd.level',
   )
   expect(message('__proto__')).toContain('There is no topic configuration "__proto__"')
   expect(() => parseTopicSettings(JSON.parse('{"__proto__":"1"}') as Record<string, string>)).toThrow('"__proto__"')
@@ -112,6 +178,12 @@ test('the topic’s settings come before the broker’s before the defaults', ()
     minCompactionLagMs: 0,
     maxCompactionLagMs: -1,
     minCleanableDirtyRatio: 0.5,
+    timestampType: 'CreateTime',
+    timestampBeforeMaxMs: -1,
+    timestampAfterMaxMs: -1,
+    compression: 'producer',
+    gzipLevel: -1,
+    zstdLevel: 3,
   })
   expect(toLogConfig(NO_SETTINGS, brokerSettings).flushPolicy).toEqual({ kind: 'interval', intervalMs: 10 })
   expect(Object.fromEntries(describeTopicConfig(settings, brokerSettings))).toEqual({
@@ -127,6 +199,12 @@ test('the topic’s settings come before the broker’s before the defaults', ()
     'min.compaction.lag.ms': { value: '0', source: 'default' },
     'max.compaction.lag.ms': { value: '-1', source: 'default' },
     'min.cleanable.dirty.ratio': { value: '0.5', source: 'default' },
+    'message.timestamp.type': { value: 'CreateTime', source: 'default' },
+    'message.timestamp.before.max.ms': { value: '-1', source: 'default' },
+    'message.timestamp.after.max.ms': { value: '-1', source: 'default' },
+    'compression.type': { value: 'producer', source: 'default' },
+    'compression.gzip.level': { value: '-1', source: 'default' },
+    'compression.zstd.level': { value: '3', source: 'default' },
   })
 })
 

@@ -1,29 +1,17 @@
 import { BrokerError } from '../base/broker-error.ts'
 import { didYouMean } from '../base/nearest.ts'
-import { DURATION_WANTED, formatDuration, formatSize, parseDuration, parseSize, SIZE_WANTED } from '../base/units.ts'
+import { formatDuration, parseDuration } from '../base/units.ts'
 import { type CleanupPolicy, type FlushPolicy, isDeleted, type LogConfig } from '../log/log-engine.ts'
-
-/** One setting of a topic: what the documentation says about it, and how its text is read. */
-export interface TopicConfigKey<Value> {
-  /** Kafka's name for it, where Kafka has one. */
-  readonly name: string
-  readonly default: Value
-  /** What would be right: the second half of an error message. */
-  readonly wanted: string
-  readonly meaning: string
-  /** Undefined when the text is not what is wanted. */
-  readonly parse: (text: string) => Value | undefined
-  /** The one way in which a value is stored and shown, whatever way it was written in. */
-  format(value: Value): string
-}
+import { CODECS } from '../record/record-batch.ts'
+import { OTHER_TOPIC_CONFIG, refuseOther, stricterFlushPolicy } from './other-topic-config.ts'
+import type { TopicConfigKey } from './topic-config-key.ts'
+import { duration, integer, oneOf, size } from './topic-config-key.ts'
 
 const HOUR_MS = 60 * 60 * 1000
 const DAY_MS = 24 * HOUR_MS
 const KIB = 1024
 const MIB = 1024 * KIB
 const INT32_MAX = 2 ** 31 - 1
-/** How clients of Kafka's say "no limit" where Kafka has no -1 for it. */
-const INT64_MAX = '9223372036854775807'
 
 const SEGMENTS_PER_RETENTION = 4
 /** Below these, segments would be too many to be worth it. */
@@ -120,6 +108,46 @@ export const TOPIC_CONFIG: { readonly [Name in keyof LogConfig]: TopicConfigKey<
     parse: parseRatio,
     format: String,
   },
+  timestampType: {
+    name: 'message.timestamp.type',
+    default: 'CreateTime',
+    ...oneOf(['CreateTime', 'LogAppendTime']),
+    meaning: 'Whose time records have: that of the producer, or that of the broker when it takes them.',
+  },
+  timestampBeforeMaxMs: {
+    name: 'message.timestamp.before.max.ms',
+    default: -1,
+    ...duration({ least: 0, most: Number.MAX_SAFE_INTEGER, allowUnlimited: true }),
+    meaning:
+      'How far the time of a record may lie behind that of the broker, unless the broker sets it; -1 is no limit.',
+  },
+  timestampAfterMaxMs: {
+    name: 'message.timestamp.after.max.ms',
+    default: -1,
+    ...duration({ least: 0, most: Number.MAX_SAFE_INTEGER, allowUnlimited: true }),
+    meaning:
+      'How far the time of a record may lie ahead of that of the broker, unless the broker sets it; -1 is no limit.',
+  },
+  compression: {
+    name: 'compression.type',
+    default: 'producer',
+    ...compressionType(),
+    meaning: 'How records are kept: as the producer has compressed them, or compressed anew by the broker.',
+  },
+  gzipLevel: {
+    name: 'compression.gzip.level',
+    default: -1,
+    wanted: 'a whole number from 1 to 9, or -1 for the library’s own choice',
+    parse: (text) => (text === '0' ? undefined : integer(-1, 9).parse(text)),
+    format: String,
+    meaning: 'How hard the broker tries, with compression.type gzip.',
+  },
+  zstdLevel: {
+    name: 'compression.zstd.level',
+    default: 3,
+    ...integer(1, 19),
+    meaning: 'How hard the broker tries, with compression.type zstd.',
+  },
 }
 
 /** Which one of the settings, by its name in the program. */
@@ -129,8 +157,10 @@ const FIELDS_BY_NAME: ReadonlyMap<string, TopicConfigField> = new Map(
   FIELDS.map((field) => [TOPIC_CONFIG[field].name, field]),
 )
 
-/** The names of all keys, in the order in which they are shown. */
+/** The names of the keys that something depends on, in the order in which they are shown. */
 export const TOPIC_CONFIG_NAMES: readonly string[] = FIELDS.map((field) => TOPIC_CONFIG[field].name)
+/** The names of all keys, those that only other brokers have a use for last. */
+export const ALL_TOPIC_CONFIG_NAMES: readonly string[] = [...TOPIC_CONFIG_NAMES, ...OTHER_TOPIC_CONFIG.keys()]
 
 /** Settings by the name of their key, each value as `format` writes it. A Map, because names come from outside. */
 export type TopicSettings = ReadonlyMap<string, string>
@@ -146,6 +176,12 @@ export type ConfigSource = 'topic' | 'broker' | 'default'
  * @throws BrokerError INVALID_CONFIG
  */
 export function parseTopicSetting(name: string, text: string): string {
+  const other = OTHER_TOPIC_CONFIG.get(name)
+  if (other !== undefined) {
+    const value = other.parse(text)
+    if (value === undefined) throw refuseOther(other, text)
+    return value
+  }
   const key = getKey(name)
   const value = key.parse(text)
   if (value === undefined) throw refuse(key, text)
@@ -168,7 +204,7 @@ export function parseTopicSettings(settings: Readonly<Record<string, string>> | 
  * @throws BrokerError INVALID_CONFIG with the nearest name
  */
 export function checkTopicConfigName(name: string): void {
-  getKey(name)
+  if (!OTHER_TOPIC_CONFIG.has(name)) getKey(name)
 }
 
 /**
@@ -211,12 +247,18 @@ export function toLogConfig(settings: TopicSettings, brokerSettings: TopicSettin
     segmentMs: isSet('segmentMs') ? segmentMs : follows(retentionMs, SEGMENT_MS_LEAST, segmentMs),
     batchBytesMax: read('batchBytesMax'),
     indexIntervalBytes: read('indexIntervalBytes'),
-    flushPolicy: read('flushPolicy'),
+    flushPolicy: stricterFlushPolicy(read('flushPolicy'), (name) => settings.get(name) ?? brokerSettings.get(name)),
     cleanupPolicy,
     deleteRetentionMs: read('deleteRetentionMs'),
     minCompactionLagMs,
     maxCompactionLagMs,
     minCleanableDirtyRatio: read('minCleanableDirtyRatio'),
+    timestampType: read('timestampType'),
+    timestampBeforeMaxMs: read('timestampBeforeMaxMs'),
+    timestampAfterMaxMs: read('timestampAfterMaxMs'),
+    compression: read('compression'),
+    gzipLevel: read('gzipLevel'),
+    zstdLevel: read('zstdLevel'),
   })
 }
 
@@ -225,12 +267,13 @@ function shareOf(limit: number, least: number, most: number): number {
   return limit < 0 ? most : Math.min(most, Math.max(least, Math.ceil(limit / SEGMENTS_PER_RETENTION)))
 }
 
-/** Every key with the value that is in force and where it comes from. */
+/** Every key that something depends on, or that is set, with the value that is in force and where it comes from. */
 export function describeTopicConfig(
   settings: TopicSettings,
   brokerSettings: TopicSettings,
 ): ReadonlyMap<string, { readonly value: string; readonly source: ConfigSource }> {
-  return new Map(TOPIC_CONFIG_NAMES.map((name) => [name, describeTopicSetting(name, settings, brokerSettings)]))
+  const names = ALL_TOPIC_CONFIG_NAMES.filter((name) => FIELDS_BY_NAME.has(name) || settings.has(name))
+  return new Map(names.map((name) => [name, describeTopicSetting(name, settings, brokerSettings)]))
 }
 
 /** One key with the value that is in force and where it comes from. */
@@ -240,6 +283,9 @@ export function describeTopicSetting(
   brokerSettings: TopicSettings,
 ): { readonly value: string; readonly source: ConfigSource } {
   const ownValue = settings.get(name)
+  if (name === TOPIC_CONFIG.flushPolicy.name && [...OTHER_TOPIC_CONFIG.keys()].some((other) => settings.has(other))) {
+    return describeFlushPolicy(settings, brokerSettings)
+  }
   if (ownValue !== undefined) return { value: ownValue, source: 'topic' }
   const brokerValue = brokerSettings.get(name)
   if (brokerValue !== undefined) return { value: brokerValue, source: 'broker' }
@@ -247,8 +293,18 @@ export function describeTopicSetting(
   if (field === 'segmentBytes' || field === 'segmentMs') {
     return { value: String(toLogConfig(settings, brokerSettings)[field]), source: 'default' }
   }
-  const key = getKey(name)
+  const key: TopicConfigKey<unknown> = OTHER_TOPIC_CONFIG.get(name) ?? getKey(name)
   return { value: key.format(key.default), source: 'default' }
+}
+
+/** The topic may have settings of Kafka's that make the policy stricter than what is set. */
+function describeFlushPolicy(settings: TopicSettings, brokerSettings: TopicSettings) {
+  const { name } = TOPIC_CONFIG.flushPolicy
+  const own = settings.get(name)
+  const without = own ?? brokerSettings.get(name) ?? formatFlushPolicy(TOPIC_CONFIG.flushPolicy.default)
+  const value = formatFlushPolicy(toLogConfig(settings, brokerSettings).flushPolicy)
+  const source = brokerSettings.has(name) ? 'broker' : 'default'
+  return { value, source: own !== undefined || value !== without ? 'topic' : source } as const
 }
 
 /** Reads `always`, `interval:<duration>` or `os`; undefined for anything else. */
@@ -276,6 +332,20 @@ export function parseCleanupPolicy(text: string): CleanupPolicy | undefined {
   return 'delete'
 }
 
+/** Kafka calls no compression "uncompressed". */
+function compressionType() {
+  const words = ['producer', 'uncompressed', ...CODECS.filter((codec) => codec !== 'none')] as const
+  const { wanted, parse } = oneOf(words)
+  return {
+    wanted,
+    parse: (text: string) => {
+      const word = parse(text)
+      return word === 'uncompressed' ? 'none' : word
+    },
+    format: (codec: LogConfig['compression']) => (codec === 'none' ? 'uncompressed' : codec),
+  }
+}
+
 function parseRatio(text: string): number | undefined {
   const ratio = /^(?:\d+(?:\.\d*)?|\.\d+)$/.test(text) ? Number(text) : Number.NaN
   return ratio >= 0 && ratio <= 1 ? ratio : undefined
@@ -285,45 +355,11 @@ function getKey(name: string): TopicConfigKey<unknown> {
   const field = FIELDS_BY_NAME.get(name)
   if (field !== undefined) return TOPIC_CONFIG[field]
   const shown = name.length > 80 ? `${name.slice(0, 80)}…` : name
-  const hint = didYouMean(name, TOPIC_CONFIG_NAMES) || `, there are ${TOPIC_CONFIG_NAMES.join(', ')}`
+  const hint = didYouMean(name, ALL_TOPIC_CONFIG_NAMES) || `, there are ${TOPIC_CONFIG_NAMES.join(', ')}`
   throw new BrokerError('INVALID_CONFIG', `There is no topic configuration ${JSON.stringify(shown)}${hint}`)
 }
 
 function refuse({ name, wanted }: { name: string; wanted: string }, text: string): BrokerError {
   const shown = text.length > 80 ? `${text.slice(0, 80)}…` : text
   return new BrokerError('INVALID_CONFIG', `Cannot set ${name} to ${JSON.stringify(shown)}: it must be ${wanted}`)
-}
-
-interface Range {
-  readonly least: number
-  readonly most: number
-  readonly allowUnlimited?: boolean
-}
-
-function size(range: Range) {
-  return amount(range, { parse: parseSize, show: formatSize, wanted: SIZE_WANTED })
-}
-
-function duration(range: Range) {
-  return amount(range, { parse: parseDuration, show: formatDuration, wanted: DURATION_WANTED })
-}
-
-function amount(
-  { least, most, allowUnlimited = false }: Range,
-  unit: {
-    parse: (text: string, options: { allowUnlimited: boolean }) => number | undefined
-    show: (value: number) => string
-    wanted: string
-  },
-) {
-  const upTo = most === Number.MAX_SAFE_INTEGER ? '' : `, at most ${unit.show(most)}`
-  return {
-    wanted: `${unit.wanted}, at least ${unit.show(least)}${upTo}${allowUnlimited ? ', or -1 for no limit' : ''}`,
-    parse: (text: string) => {
-      if (allowUnlimited && text === INT64_MAX) return -1
-      const value = unit.parse(text, { allowUnlimited })
-      return value === -1 || (value !== undefined && value >= least && value <= most) ? value : undefined
-    },
-    format: String,
-  }
 }

@@ -184,6 +184,18 @@ export class Topics {
     return describeTopicConfig(topic.overrides, this.#brokerSettings)
   }
 
+  /** One setting of a topic: what is in force, and then what would be if that were not set. */
+  traceSetting(topic: Topic, name: string): { readonly value: string; readonly source: ConfigSource }[] {
+    const levels = [topic.overrides, NO_SETTINGS].map((own) => describeTopicSetting(name, own, this.#brokerSettings))
+    const all = [...levels, describeTopicSetting(name, NO_SETTINGS, NO_SETTINGS)]
+    return all.filter(({ source }, index) => all.findIndex((other) => other.source === source) === index)
+  }
+
+  /** What topics get that say nothing about it. */
+  describeDefault(name: string): { readonly value: string; readonly source: ConfigSource } {
+    return describeTopicSetting(name, NO_SETTINGS, this.#brokerSettings)
+  }
+
   /** How many partitions may still be made, in all topics together. */
   get partitionsLeft(): number {
     return Math.max(0, this.#partitionsMax - this.#partitionCount)

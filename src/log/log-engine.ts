@@ -1,4 +1,5 @@
 import type { TopicName } from '../base/topic-name.ts'
+import type { Codec } from '../record/record-batch.ts'
 
 /** When a written batch goes to stable storage. docs/durability.md says what each setting survives. */
 export type FlushPolicy =
@@ -29,6 +30,15 @@ export interface LogConfig {
   readonly maxCompactionLagMs: number
   /** The share of a log, 0 to 1, that must be dirty before it is worth cleaning. */
   readonly minCleanableDirtyRatio: number
+  /** Whether records have their producer's time, or that at which the broker took them. */
+  readonly timestampType: 'CreateTime' | 'LogAppendTime'
+  /** How far a producer's time may lie behind the broker's, and ahead of it; -1 is "no limit". */
+  readonly timestampBeforeMaxMs: number
+  readonly timestampAfterMaxMs: number
+  /** How records are kept: as their producer sends them, or as this codec. */
+  readonly compression: 'producer' | Codec
+  readonly gzipLevel: number
+  readonly zstdLevel: number
 }
 
 /** Whether old records go by retention. */

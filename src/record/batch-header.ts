@@ -185,3 +185,23 @@ export interface RecordHeader {
   readonly key: string
   readonly value: Buffer | null
 }
+
+/** What a broker changes of a batch that it takes. */
+export interface HeaderChanges {
+  /** Of what the records are compressed with now; they end where the buffer ends. */
+  readonly codec?: Codec | undefined
+  readonly maxTimestamp?: number | undefined
+  /** The batch gets `maxTimestamp` as the time of all of its records. */
+  readonly isLogAppendTime?: boolean | undefined
+}
+
+/** Changes the header of a batch that takes up all of a buffer, and computes its checksum anew. */
+export function changeBatchHeader(batch: Buffer, { codec, maxTimestamp, isLogAppendTime }: HeaderChanges): void {
+  let attributes = getAttributes(batch, 0)
+  if (codec !== undefined) attributes = (attributes & ~CODEC_MASK) | CODECS.indexOf(codec)
+  if (isLogAppendTime === true) attributes |= LOG_APPEND_TIME_BIT
+  batch.writeInt16BE(attributes, ATTRIBUTES_AT)
+  if (maxTimestamp !== undefined) writeInt64(batch, MAX_TIMESTAMP_AT, maxTimestamp)
+  batch.writeInt32BE(batch.length - LENGTH_PREFIX_BYTES, LENGTH_AT)
+  batch.writeUInt32BE(crc32c(batch, ATTRIBUTES_AT, batch.length), CRC_AT)
+}

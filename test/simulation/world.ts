@@ -170,6 +170,12 @@ export class World {
       minCompactionLagMs: 0,
       maxCompactionLagMs: -1,
       minCleanableDirtyRatio: 0.5,
+      timestampType: 'CreateTime',
+      timestampBeforeMaxMs: -1,
+      timestampAfterMaxMs: -1,
+      compression: 'producer',
+      gzipLevel: -1,
+      zstdLevel: 3,
     }
   }
 

@@ -26,6 +26,12 @@ export const LOG_CONFIG: LogConfig = {
   minCompactionLagMs: 0,
   maxCompactionLagMs: -1,
   minCleanableDirtyRatio: 0.5,
+  timestampType: 'CreateTime',
+  timestampBeforeMaxMs: -1,
+  timestampAfterMaxMs: -1,
+  compression: 'producer',
+  gzipLevel: -1,
+  zstdLevel: 3,
 }
 
 /** A data directory of its own that goes when the test is over. */

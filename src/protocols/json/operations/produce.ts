@@ -123,7 +123,8 @@ export class Producer {
         request.addTo(batches, index)
       }
       const { recordCount } = batches
-      return this.#broker.produce(log, batches.finish(), recordCount, request.acks, waiter)
+      const batch = this.#broker.intake.take(batches.finish(), this.#broker.topics.getExisting(log.topic).config)
+      return this.#broker.produce(log, batch, recordCount, request.acks, waiter)
     } catch (error) {
       batches.abandon()
       throw error

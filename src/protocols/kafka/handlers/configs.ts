@@ -6,11 +6,14 @@ import type { IncrementalAlterConfigs } from '../apis/44-incremental-alter-confi
 import { NODE_ID } from '../context.ts'
 import type { RequestContext } from '../context.ts'
 import type { Handler } from '../registry.ts'
-import type { TopicSetting } from './topic-settings.ts'
-import { CONFIG_SOURCES, CONFIG_TYPES, isFixed, listTopicSettings, parseSettings } from './topic-settings.ts'
+import { listBrokerSettings } from './broker-settings.ts'
+import type { KafkaSetting } from './topic-settings.ts'
+import { changeList, listTopicSettings, parseSettings } from './topic-settings.ts'
 
-const RESOURCE_TYPES = { topic: 2, broker: 4 }
-const OPERATIONS = { set: 0, delete: 1 }
+/** Kafka's kinds of what has settings. Loggers, subscriptions to client metrics and groups have none here. */
+const RESOURCE_TYPES = { topic: 2, broker: 4, logger: 8, clientMetrics: 16, group: 32 }
+const WITHOUT_SETTINGS = [RESOURCE_TYPES.logger, RESOURCE_TYPES.clientMetrics, RESOURCE_TYPES.group]
+const OPERATIONS = { set: 0, delete: 1, append: 2, subtract: 3 }
 
 interface Resource {
   readonly resourceType: number
@@ -19,11 +22,9 @@ interface Resource {
 
 /** Lists the settings of topics, and those of the broker that have a name in Kafka. */
 export const describeConfigs: Handler<typeof DescribeConfigs, RequestContext> = (request, context) => {
-  const describe = ({ meaning, ...setting }: TopicSetting) => ({
+  const describe = ({ meaning, synonyms, ...setting }: KafkaSetting) => ({
     ...setting,
-    synonyms: request.includeSynonyms
-      ? [{ name: setting.name, value: setting.value, source: setting.configSource }]
-      : [],
+    synonyms: request.includeSynonyms ? [...synonyms] : [],
     documentation: request.includeDocumentation ? meaning : null,
   })
   const results = new Map<string, ResponseOf<typeof DescribeConfigs>['results'][number]>()
@@ -32,9 +33,10 @@ export const describeConfigs: Handler<typeof DescribeConfigs, RequestContext> = 
     // Each once, however often it is named: a small request must not have an answer without end.
     if (results.has(key)) continue
     const resource = { resourceType, resourceName }
+    const keys = configurationKeys === null || configurationKeys.length === 0 ? undefined : configurationKeys
     try {
       const settings = listSettings(context, resource)
-      const wanted = settings.filter(({ name }) => configurationKeys === null || configurationKeys.includes(name))
+      const wanted = settings.filter(({ name }) => keys === undefined || keys.includes(name))
       results.set(key, { ...resource, errorCode: 0, errorMessage: null, configs: wanted.map(describe) })
     } catch (error) {
       results.set(key, { ...resource, ...context.describe(error), configs: [] })
@@ -62,40 +64,33 @@ export const incrementalAlterConfigs: Handler<typeof IncrementalAlterConfigs, Re
     const names = configs.map((config) => config.name)
     const twice = names.find((key, index) => names.indexOf(key) !== index)
     if (twice !== undefined) throw invalid(`Cannot change ${twice} twice: once is enough`)
-    for (const { name: key, configOperation } of configs) {
-      if (configOperation === OPERATIONS.set || configOperation === OPERATIONS.delete) continue
-      throw new BrokerError('INVALID_CONFIG', `Cannot append to ${key} or take from it: it is no list, set it instead`)
-    }
-    const set = parseSettings(configs.filter(({ configOperation }) => configOperation === OPERATIONS.set))
-    const deleted = configs.filter(({ configOperation }) => configOperation === OPERATIONS.delete)
-    const unset = deleted.map((config) => config.name).filter((key) => !isFixed(key))
-    await context.broker.topics.alter({ name, set, unset, dryRun: request.validateOnly })
+    const topic = context.broker.topics.getExisting(name)
+    const set = configs.flatMap(({ name: key, value, configOperation }) => {
+      if (configOperation === OPERATIONS.delete) return []
+      if (value === null) throw invalid(`Cannot set ${key} to null: it must have a value`)
+      if (configOperation === OPERATIONS.set) return [{ name: key, value }]
+      if (configOperation !== OPERATIONS.append && configOperation !== OPERATIONS.subtract) {
+        throw invalid(`Cannot do ${configOperation} to ${key}: 0 sets, 1 deletes, 2 appends, 3 takes away`)
+      }
+      const before = context.broker.topics.traceSetting(topic, key)[0].value
+      return [{ name: key, value: changeList(key, before, value, configOperation === OPERATIONS.subtract) }]
+    })
+    const unset = configs.filter(({ configOperation }) => configOperation === OPERATIONS.delete).map((it) => it.name)
+    await context.broker.topics.alter({ name, set: parseSettings(set), unset, dryRun: request.validateOnly })
   }),
 })
 
-function listSettings(context: RequestContext, resource: Resource): TopicSetting[] {
-  if (resource.resourceType === RESOURCE_TYPES.topic) {
-    return listTopicSettings(context, context.broker.topics.getExisting(resource.resourceName))
+function listSettings(context: RequestContext, resource: Resource): KafkaSetting[] {
+  const { resourceType, resourceName } = resource
+  if (resourceType === RESOURCE_TYPES.topic) {
+    return listTopicSettings(context, context.broker.topics.getExisting(resourceName))
   }
-  if (resource.resourceType !== RESOURCE_TYPES.broker) throw unknownType(resource)
-  const { resourceName } = resource
-  if (resourceName !== '' && resourceName !== String(NODE_ID)) {
-    throw invalid(`There is no broker ${JSON.stringify(resourceName)}: there is ${NODE_ID}`)
-  }
-  return listBrokerSettings(context)
-}
-
-function listBrokerSettings({ settings, broker }: RequestContext): TopicSetting[] {
-  const common = { readOnly: true, configSource: CONFIG_SOURCES.broker, isSensitive: false }
-  const { boolean, int, string } = CONFIG_TYPES
-  const rows: [name: string, value: string, configType: number, meaning: string][] = [
-    ['auto.create.topics.enable', String(settings.autoCreateTopics), boolean, 'Whether asking for a topic makes it.'],
-    ['broker.id', String(NODE_ID), int, 'There is one broker, and this is its number.'],
-    ['default.replication.factor', '1', int, 'There is one broker, and so one copy.'],
-    ['log.dirs', broker.identity.dataDirectory, string, 'Where topics and offsets are kept.'],
-    ['num.partitions', String(settings.defaultPartitions), int, 'Partitions of topics for which nobody says how many.'],
-  ]
-  return rows.map(([name, value, configType, meaning]) => ({ ...common, name, value, configType, meaning }))
+  if (WITHOUT_SETTINGS.includes(resourceType)) return []
+  if (resourceType !== RESOURCE_TYPES.broker) throw unknownType(resource)
+  // No name stands for what was set for all brokers while they ran, which is nothing.
+  if (resourceName === '') return []
+  if (resourceName === String(NODE_ID)) return listBrokerSettings(context)
+  throw invalid(`There is no broker ${JSON.stringify(resourceName)}: there is ${NODE_ID}`)
 }
 
 async function alterEach<R extends Resource>(
@@ -104,9 +99,12 @@ async function alterEach<R extends Resource>(
   alter: (resource: R) => Promise<void>,
 ) {
   const responses = []
+  const isSame = (one: R) => (other: R) =>
+    one.resourceType === other.resourceType && one.resourceName === other.resourceName
   for (const resource of resources) {
     const { resourceType, resourceName } = resource
     const answer = await context.try(() => {
+      if (resources.filter(isSame(resource)).length > 1) throw invalid(`Cannot change ${resourceName} twice at once`)
       if (resourceType === RESOURCE_TYPES.topic) return alter(resource)
       if (resourceType !== RESOURCE_TYPES.broker) throw unknownType(resource)
       throw invalid('Cannot change the settings of the broker: they are environment variables, read at its start')

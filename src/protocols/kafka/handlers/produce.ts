@@ -1,5 +1,7 @@
 import { assert } from '../../../base/assert.ts'
 import { crc32c } from '../../../base/crc32c.ts'
+import type { RecordFault } from '../../../broker/batch-intake.ts'
+import { RecordsRefused } from '../../../broker/batch-intake.ts'
 import type { AppendWaiter, PartitionLog } from '../../../log/log-engine.ts'
 import {
   BATCH_HEADER_BYTES,
@@ -11,6 +13,7 @@ import {
   getCrc,
   getLastOffsetDelta,
   getMagic,
+  getMaxTimestamp,
   getProducerId,
   getRecordCount,
   hasLogAppendTime,
@@ -52,7 +55,7 @@ export const produce: Handler<typeof Produce, RequestContext> = (request, contex
         const topic = context.broker.topics.getExisting(name)
         const log = context.broker.getLog(name, index)
         checkBatch(records, context.version, topic.config)
-        return { log, batch: records, acks }
+        return { log, batch: context.broker.intake.take(records, topic.config), acks }
       }),
     ),
   }))
@@ -61,6 +64,23 @@ export const produce: Handler<typeof Produce, RequestContext> = (request, contex
     return NO_RESPONSE
   }
   return pending.settled().then(() => ({ responses }))
+}
+
+type Mutable<Value> = { -readonly [Key in keyof Value]: Value[Key] }
+
+/** The answer for a partition as long as nothing was appended to it. */
+const NOTHING_APPENDED = {
+  index: 0,
+  errorCode: 0,
+  baseOffset: -1,
+  logAppendTimeMs: -1,
+  logStartOffset: -1,
+  recordErrors: [],
+  errorMessage: null,
+} as const
+
+function toRecordError({ index, message }: RecordFault) {
+  return { batchIndex: index, batchIndexErrorMessage: message }
 }
 
 /** The batches of one request that are on their way to the log. */
@@ -81,9 +101,10 @@ class PendingProduce {
     isUnanswered: boolean,
     prepare: () => { log: PartitionLog; batch: Buffer; acks: 0 | 1 | 'all' },
   ): PartitionAnswer {
-    const answer = { index, errorCode: 0, baseOffset: -1, logStartOffset: -1, errorMessage: null as string | null }
+    const answer: Mutable<PartitionAnswer> = { ...NOTHING_APPENDED, index }
     const fail = (error: unknown) => {
-      Object.assign(answer, this.#context.describe(error), { baseOffset: -1, logStartOffset: -1 })
+      Object.assign(answer, NOTHING_APPENDED, this.#context.describe(error), { index })
+      if (error instanceof RecordsRefused) answer.recordErrors = error.faults.map(toRecordError)
     }
     try {
       const { log, batch, acks } = prepare()
@@ -95,6 +116,7 @@ class PendingProduce {
         },
       }
       const recordCount = getRecordCount(batch, 0)
+      if (hasLogAppendTime(batch, 0)) answer.logAppendTimeMs = getMaxTimestamp(batch, 0)
       answer.baseOffset = this.#context.broker.produce(log, batch, recordCount, acks, isUnanswered ? undefined : waiter)
       if (!isUnanswered) this.#left++
     } catch (error) {

@@ -1,6 +1,8 @@
 import { BrokerError } from '../../../base/broker-error.ts'
-import { parseTopicSettings, TOPIC_CONFIG } from '../../../broker/topic-config.ts'
-import type { ConfigSource, TopicConfigField } from '../../../broker/topic-config.ts'
+import { OTHER_TOPIC_CONFIG } from '../../../broker/other-topic-config.ts'
+import { INT64_MAX } from '../../../broker/topic-config-key.ts'
+import { ALL_TOPIC_CONFIG_NAMES, parseTopicSettings, TOPIC_CONFIG } from '../../../broker/topic-config.ts'
+import type { ConfigSource } from '../../../broker/topic-config.ts'
 import type { Topic } from '../../../broker/topics.ts'
 import type { RequestContext } from '../context.ts'
 
@@ -10,48 +12,71 @@ export const CONFIG_SOURCES: Readonly<Record<ConfigSource, number>> = { topic: 1
 /** The numbers that Kafka has for types of settings. */
 export const CONFIG_TYPES = { boolean: 1, string: 2, int: 3, long: 5, double: 6, list: 7 } as const
 
-const TYPE_OF: Readonly<Record<TopicConfigField, number>> = {
-  retentionMs: CONFIG_TYPES.long,
-  retentionBytes: CONFIG_TYPES.long,
-  segmentBytes: CONFIG_TYPES.int,
-  segmentMs: CONFIG_TYPES.long,
-  batchBytesMax: CONFIG_TYPES.int,
-  indexIntervalBytes: CONFIG_TYPES.int,
-  flushPolicy: CONFIG_TYPES.string,
-  cleanupPolicy: CONFIG_TYPES.list,
-  deleteRetentionMs: CONFIG_TYPES.long,
-  minCompactionLagMs: CONFIG_TYPES.long,
-  maxCompactionLagMs: CONFIG_TYPES.long,
-  minCleanableDirtyRatio: CONFIG_TYPES.double,
+/** What Kafka says about a setting of topics besides its value. */
+interface KafkaKey {
+  readonly type: number
+  /** The setting of a broker that stands behind it, for topics that say nothing. */
+  readonly ofBroker?: string
 }
 
-/** How Kafka says that max.compaction.lag.ms is no limit: there is no -1 for it. */
-const NO_LAG_LIMIT = '9223372036854775807'
+const { boolean, string, int, long, double, list } = CONFIG_TYPES
 
-/** Settings of Kafka's that can have one value here. Clients set them anyway, most of them to that value. */
-const FIXED = [
-  {
-    name: 'compression.type',
-    value: 'producer',
-    type: CONFIG_TYPES.string,
-    meaning: 'Record batches are kept as the producer has compressed them.',
-  },
-  {
-    name: 'message.timestamp.type',
-    value: 'CreateTime',
-    type: CONFIG_TYPES.string,
-    meaning: 'Records have the time that the producer has given them.',
-  },
-  {
-    name: 'min.insync.replicas',
-    value: '1',
-    type: CONFIG_TYPES.int,
-    meaning: 'There is one broker, and so one copy.',
-  },
-] as const
+const KAFKA_KEYS: Readonly<Record<string, KafkaKey>> = {
+  'retention.ms': { type: long, ofBroker: 'log.retention.ms' },
+  'retention.bytes': { type: long, ofBroker: 'log.retention.bytes' },
+  'segment.bytes': { type: int, ofBroker: 'log.segment.bytes' },
+  'segment.ms': { type: long, ofBroker: 'log.roll.ms' },
+  'max.message.bytes': { type: int, ofBroker: 'message.max.bytes' },
+  'index.interval.bytes': { type: int, ofBroker: 'log.index.interval.bytes' },
+  'flush.policy': { type: string },
+  'cleanup.policy': { type: list, ofBroker: 'log.cleanup.policy' },
+  'delete.retention.ms': { type: long, ofBroker: 'log.cleaner.delete.retention.ms' },
+  'min.compaction.lag.ms': { type: long, ofBroker: 'log.cleaner.min.compaction.lag.ms' },
+  'max.compaction.lag.ms': { type: long, ofBroker: 'log.cleaner.max.compaction.lag.ms' },
+  'min.cleanable.dirty.ratio': { type: double, ofBroker: 'log.cleaner.min.cleanable.ratio' },
+  'message.timestamp.type': { type: string, ofBroker: 'log.message.timestamp.type' },
+  'message.timestamp.before.max.ms': { type: long, ofBroker: 'log.message.timestamp.before.max.ms' },
+  'message.timestamp.after.max.ms': { type: long, ofBroker: 'log.message.timestamp.after.max.ms' },
+  'compression.type': { type: string, ofBroker: 'compression.type' },
+  'compression.gzip.level': { type: int, ofBroker: 'compression.gzip.level' },
+  'compression.lz4.level': { type: int, ofBroker: 'compression.lz4.level' },
+  'compression.zstd.level': { type: int, ofBroker: 'compression.zstd.level' },
+  'flush.messages': { type: long, ofBroker: 'log.flush.interval.messages' },
+  'flush.ms': { type: long, ofBroker: 'log.flush.interval.ms' },
+  'min.insync.replicas': { type: int, ofBroker: 'min.insync.replicas' },
+  'file.delete.delay.ms': { type: long, ofBroker: 'log.segment.delete.delay.ms' },
+  'segment.index.bytes': { type: int, ofBroker: 'log.index.size.max.bytes' },
+  'segment.jitter.ms': { type: long, ofBroker: 'log.roll.jitter.ms' },
+  preallocate: { type: boolean, ofBroker: 'log.preallocate' },
+  'unclean.leader.election.enable': { type: boolean, ofBroker: 'unclean.leader.election.enable' },
+  'leader.replication.throttled.replicas': { type: list },
+  'follower.replication.throttled.replicas': { type: list },
+  'remote.storage.enable': { type: boolean },
+  'local.retention.ms': { type: long, ofBroker: 'log.local.retention.ms' },
+  'local.retention.bytes': { type: long, ofBroker: 'log.local.retention.bytes' },
+}
 
-/** One setting of a topic, as Kafka's admin clients see it. */
-export interface TopicSetting {
+/** Those of which -1 stands for no limit here, where Kafka has the largest number. */
+const NO_LIMIT_IS_LARGEST = new Set([
+  'max.compaction.lag.ms',
+  'message.timestamp.before.max.ms',
+  'message.timestamp.after.max.ms',
+])
+const LARGEST = String(Number.MAX_SAFE_INTEGER)
+
+const MEANINGS: ReadonlyMap<string, string> = new Map(
+  [...Object.values(TOPIC_CONFIG), ...OTHER_TOPIC_CONFIG.values()].map(({ name, meaning }) => [name, meaning]),
+)
+
+/** A value, and where it comes from. */
+interface Synonym {
+  readonly name: string
+  readonly value: string
+  readonly source: number
+}
+
+/** One setting, as Kafka's admin clients see it. */
+export interface KafkaSetting {
   readonly name: string
   readonly value: string
   readonly readOnly: boolean
@@ -59,29 +84,46 @@ export interface TopicSetting {
   readonly isSensitive: boolean
   readonly configType: number
   readonly meaning: string
+  /** The value, and those that would count if it were not set. */
+  readonly synonyms: readonly Synonym[]
 }
 
 /** All settings of a topic. */
-export function listTopicSettings({ broker }: RequestContext, topic: Topic): TopicSetting[] {
-  const values = broker.topics.describeConfig(topic)
-  const settings: TopicSetting[] = []
-  for (const [field, type] of Object.entries(TYPE_OF) as [TopicConfigField, number][]) {
-    const { name, meaning } = TOPIC_CONFIG[field]
-    const found = values.get(name)
-    if (found === undefined) continue
+export function listTopicSettings({ broker }: RequestContext, topic: Topic): KafkaSetting[] {
+  return ALL_TOPIC_CONFIG_NAMES.map((name) => {
+    const synonyms = broker.topics.traceSetting(topic, name).map(({ value, source }) => ({
+      name: source === 'topic' ? name : (KAFKA_KEYS[name].ofBroker ?? name),
+      value: toKafka(name, value),
+      source: CONFIG_SOURCES[source],
+    }))
+    const { value, source } = synonyms[0]
+    return { ...describeKey(name), name, value, readOnly: false, configSource: source, synonyms }
+  })
+}
+
+/** The settings of the broker for topics that say nothing, by the names that Kafka has for those. */
+export function listTopicDefaults({ broker }: RequestContext): KafkaSetting[] {
+  return ALL_TOPIC_CONFIG_NAMES.flatMap((key) => {
+    const name = KAFKA_KEYS[key].ofBroker
+    if (name === undefined) return []
+    const found = broker.topics.describeDefault(key)
+    const value = toKafka(key, found.value)
     const configSource = CONFIG_SOURCES[found.source]
-    const value = field === 'maxCompactionLagMs' && found.value === '-1' ? NO_LAG_LIMIT : found.value
-    settings.push({ name, value, readOnly: false, configSource, isSensitive: false, configType: type, meaning })
-  }
-  for (const { name, value, type, meaning } of FIXED) {
-    const configSource = CONFIG_SOURCES.default
-    settings.push({ name, value, readOnly: true, configSource, isSensitive: false, configType: type, meaning })
-  }
-  return settings
+    const synonyms = [{ name, value, source: configSource }]
+    return [{ ...describeKey(key), name, value, readOnly: true, configSource, synonyms }]
+  })
+}
+
+function describeKey(name: string) {
+  return { isSensitive: false, configType: KAFKA_KEYS[name].type, meaning: MEANINGS.get(name) ?? '' }
+}
+
+function toKafka(name: string, value: string): string {
+  return value === LARGEST || (value === '-1' && NO_LIMIT_IS_LARGEST.has(name)) ? INT64_MAX : value
 }
 
 /**
- * Checks settings that a client wants for a topic. Those that can have one value only are left out of the result.
+ * Checks settings that a client wants for a topic.
  *
  * @throws BrokerError INVALID_CONFIG, INVALID_REQUEST
  */
@@ -89,23 +131,34 @@ export function parseSettings(
   configs: readonly { readonly name: string; readonly value: string | null }[],
 ): ReadonlyMap<string, string> {
   const settings = new Map<string, string>()
-  const seen = new Set<string>()
   for (const { name, value } of configs) {
-    if (seen.has(name)) throw new BrokerError('INVALID_REQUEST', `Cannot set ${name} twice: once is enough`)
-    seen.add(name)
+    if (settings.has(name)) throw new BrokerError('INVALID_REQUEST', `Cannot set ${name} twice: once is enough`)
     if (value === null) throw new BrokerError('INVALID_CONFIG', `Cannot set ${name} to null: it must have a value`)
-    if (!checkFixed(name, value)) settings.set(name, value)
+    settings.set(name, value)
   }
   return parseTopicSettings(settings)
 }
 
-/** Whether a setting can have one value only. */
-export function isFixed(name: string): boolean {
-  return FIXED.some((fixed) => fixed.name === name)
+/**
+ * A list with further entries, or with fewer.
+ *
+ * @throws BrokerError INVALID_CONFIG if the setting is no list
+ */
+export function changeList(name: string, before: string, entries: string, isRemoval: boolean): string {
+  if (KAFKA_KEYS[name]?.type !== list) {
+    throw new BrokerError('INVALID_CONFIG', `Cannot append to ${name} or take from it: it is no list, set it instead`)
+  }
+  const changed = new Set(splitList(before))
+  for (const entry of splitList(entries)) {
+    if (isRemoval) changed.delete(entry)
+    else changed.add(entry)
+  }
+  return [...changed].join(',')
 }
 
-function checkFixed(name: string, value: string): boolean {
-  const fixed = FIXED.find((setting) => setting.name === name)
-  if (fixed === undefined || fixed.value === value) return fixed !== undefined
-  throw new BrokerError('INVALID_CONFIG', `Cannot set ${name} to ${JSON.stringify(value)}: it must be ${fixed.value}`)
+function splitList(text: string): string[] {
+  return text
+    .split(',')
+    .map((entry) => entry.trim())
+    .filter((entry) => entry !== '')
 }
