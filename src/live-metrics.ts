@@ -2,6 +2,7 @@ import type { FileSystem } from './base/file-system.ts'
 import type { TopicName } from './base/topic-name.ts'
 import type { Topics } from './broker/topics.ts'
 import type { CommittedOffsets } from './groups/committed-offsets.ts'
+import type { GroupCoordinator } from './groups/coordinator.ts'
 import type { CommittedOffset } from './groups/offset-rows.ts'
 import type { SegmentPartitionLog } from './log/partition-log.ts'
 import type { SegmentLogEngine } from './log/segment-log-engine.ts'
@@ -13,6 +14,7 @@ export interface LiveState {
   readonly engine: SegmentLogEngine
   readonly committedOffsets: CommittedOffsets
   readonly topics: Topics
+  readonly groups: GroupCoordinator
   readonly fileSystem: FileSystem
   readonly dataDirectory: string
 }
@@ -63,6 +65,24 @@ export function collectFromState(metrics: Metrics, state: LiveState): void {
       if (log === undefined) continue
       emit(Math.max(0, log.logEndOffset - Math.max(offset, log.logStartOffset)), group, name, String(partition))
     }
+  }
+
+  metrics.consumerGroups.collect = (emit) => {
+    const counts = new Map<string, number>()
+    for (const group of state.groups.list()) {
+      const key = `${group.kind} ${group.state}`
+      counts.set(key, (counts.get(key) ?? 0) + 1)
+    }
+    for (const [key, count] of counts) emit(count, ...key.split(' '))
+  }
+  metrics.consumerGroupMembers.collect = (emit) => {
+    for (const { group, memberCount } of state.groups.list()) emit(memberCount, group)
+  }
+  metrics.consumerGroupState.collect = (emit) => {
+    for (const { group, state: groupState } of state.groups.list()) emit(1, group, groupState)
+  }
+  metrics.consumerRebalances.collect = (emit) => {
+    for (const { group, generation } of state.groups.list()) emit(generation, group)
   }
 
   metrics.diskFreeBytes.collect = (emit) => emitSpace(state, emit, 'freeBytes')

@@ -16,6 +16,8 @@ import { formatAddress, SETTINGS } from './config/config.ts'
 import { applyTopicsFile, readTopicsFile } from './config/topics-file.ts'
 import { CommittedOffsets } from './groups/committed-offsets.ts'
 import { GroupCoordinator } from './groups/coordinator.ts'
+import { GROUP_DEFAULTS } from './groups/group-options.ts'
+import type { GroupOptions } from './groups/group-options.ts'
 import { HttpStart } from './http-start.ts'
 import { collectFromState } from './live-metrics.ts'
 import { SegmentLogEngine } from './log/segment-log-engine.ts'
@@ -266,14 +268,24 @@ async function openLog(parts: {
     const brokerSettings = settingsOfBroker(config)
     const topics = new Topics({ store, engine, committedOffsets, clock, brokerSettings })
     await topics.load()
+    const groups = new GroupCoordinator({
+      store,
+      clock,
+      committedOffsets,
+      logger,
+      options: groupOptionsOf(config),
+      observer: {
+        rebalanced: (seconds) => metrics.consumerRebalanceDurationSeconds.observe(seconds),
+        expired: (memberCount) => metrics.consumerMembersExpired.add(memberCount),
+      },
+    })
     const openingMs = clock.monotonic() - startedAt
     metrics.recoveryDurationSeconds.set(openingMs / 1000)
     metrics.recoveryTruncatedBytes.set(engine.recovery.truncatedBytes)
-    collectFromState(metrics, { engine, committedOffsets, topics, fileSystem, dataDirectory })
+    collectFromState(metrics, { engine, committedOffsets, topics, groups, fileSystem, dataDirectory })
 
     const applyFile = async () => applyTopicsFile(topics, await readTopicsFile(topicsFile))
     for (const sentence of await applyFile()) logger.info({ file: topicsFile }, sentence)
-    const groups = new GroupCoordinator({ store, clock, committedOffsets, logger })
     opened.add('the consumer groups', async () => groups.close())
     groups.open(topics)
     state.store = store
@@ -305,6 +317,20 @@ async function closeLog(engine: SegmentLogEngine): Promise<void> {
 }
 
 /** What topics get that do not say otherwise. What is the default anyway is not said to come from the broker. */
+/** Expired offsets are looked for more often when they expire soon. */
+function groupOptionsOf(config: Config): Partial<GroupOptions> {
+  const { offsetsRetentionMs } = config
+  return {
+    initialRebalanceDelayMs: config.groupInitialRebalanceDelayMs,
+    sessionTimeoutMsMin: config.groupSessionTimeoutMsMin,
+    sessionTimeoutMsMax: config.groupSessionTimeoutMsMax,
+    consumerSessionTimeoutMs: config.groupConsumerSessionTimeoutMs,
+    consumerHeartbeatIntervalMs: config.groupConsumerHeartbeatIntervalMs,
+    offsetsRetentionMs,
+    offsetsRetentionCheckMs: Math.min(GROUP_DEFAULTS.offsetsRetentionCheckMs, offsetsRetentionMs),
+  }
+}
+
 function settingsOfBroker({ flushPolicy }: Config): TopicSettings {
   if (flushPolicy.kind === 'always') return NO_SETTINGS
   return new Map([[TOPIC_CONFIG.flushPolicy.name, formatFlushPolicy(flushPolicy)]])

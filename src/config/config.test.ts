@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { GROUP_DEFAULTS } from '../groups/group-options.ts'
 import type { Address } from './config.ts'
 import { ConfigError, parseAddress, parseConfig, SETTINGS } from './config.ts'
 
@@ -28,6 +29,12 @@ test('an empty environment gives the documented defaults', () => {
     flushPolicy: { kind: 'always' },
     shutdownTimeoutMs: 10_000,
     retentionCheckIntervalMs: 300_000,
+    groupInitialRebalanceDelayMs: GROUP_DEFAULTS.initialRebalanceDelayMs,
+    groupSessionTimeoutMsMin: GROUP_DEFAULTS.sessionTimeoutMsMin,
+    groupSessionTimeoutMsMax: GROUP_DEFAULTS.sessionTimeoutMsMax,
+    groupConsumerSessionTimeoutMs: GROUP_DEFAULTS.consumerSessionTimeoutMs,
+    groupConsumerHeartbeatIntervalMs: GROUP_DEFAULTS.consumerHeartbeatIntervalMs,
+    offsetsRetentionMs: GROUP_DEFAULTS.offsetsRetentionMs,
     connectionsMax: 10_000,
     openFilesMax: 9744,
     unpackedBytesMax: 134_217_728,
@@ -50,6 +57,12 @@ test('every variable is read', () => {
       CAFELOG_FLUSH_POLICY: 'interval:10ms',
       CAFELOG_SHUTDOWN_TIMEOUT: '1m30s',
       CAFELOG_RETENTION_CHECK_INTERVAL: '500',
+      CAFELOG_GROUP_INITIAL_REBALANCE_DELAY: '3s',
+      CAFELOG_GROUP_MIN_SESSION_TIMEOUT: '1s',
+      CAFELOG_GROUP_MAX_SESSION_TIMEOUT: '5m',
+      CAFELOG_GROUP_CONSUMER_SESSION_TIMEOUT: '10s',
+      CAFELOG_GROUP_CONSUMER_HEARTBEAT_INTERVAL: '1s',
+      CAFELOG_OFFSETS_RETENTION: '1d',
       CAFELOG_MAX_CONNECTIONS: '100',
       CAFELOG_MAX_OPEN_FILES: '200',
       CAFELOG_MAX_UNPACKED_BYTES: '64MB',
@@ -69,12 +82,27 @@ test('every variable is read', () => {
     flushPolicy: { kind: 'interval', intervalMs: 10 },
     shutdownTimeoutMs: 90_000,
     retentionCheckIntervalMs: 500,
+    groupInitialRebalanceDelayMs: 3000,
+    groupSessionTimeoutMsMin: 1000,
+    groupSessionTimeoutMsMax: 300_000,
+    groupConsumerSessionTimeoutMs: 10_000,
+    groupConsumerHeartbeatIntervalMs: 1000,
+    offsetsRetentionMs: 86_400_000,
     connectionsMax: 100,
     openFilesMax: 200,
     unpackedBytesMax: 67_108_864,
     httpConnectionsMax: 64,
   })
   expect(Object.isFrozen(config)).toBe(true)
+})
+
+test('times of consumer groups have to go together', () => {
+  expect(
+    faultsOf({ CAFELOG_GROUP_MIN_SESSION_TIMEOUT: '1h', CAFELOG_GROUP_CONSUMER_HEARTBEAT_INTERVAL: '1m' }),
+  ).toEqual([
+    'Cannot use CAFELOG_GROUP_MIN_SESSION_TIMEOUT=1h: CAFELOG_GROUP_MAX_SESSION_TIMEOUT is 30m, and must not be less',
+    'Cannot use CAFELOG_GROUP_CONSUMER_HEARTBEAT_INTERVAL=1m: CAFELOG_GROUP_CONSUMER_SESSION_TIMEOUT is 45s, and must not be less',
+  ])
 })
 
 test('an empty variable counts as not there', () => {
@@ -106,6 +134,10 @@ test.each([
   ['CAFELOG_SHUTDOWN_TIMEOUT', '11m'],
   ['CAFELOG_RETENTION_CHECK_INTERVAL', '0'],
   ['CAFELOG_RETENTION_CHECK_INTERVAL', '25h'],
+  ['CAFELOG_GROUP_INITIAL_REBALANCE_DELAY', '-1'],
+  ['CAFELOG_GROUP_MIN_SESSION_TIMEOUT', '99ms'],
+  ['CAFELOG_GROUP_CONSUMER_HEARTBEAT_INTERVAL', '0'],
+  ['CAFELOG_OFFSETS_RETENTION', '999ms'],
   ['CAFELOG_KAFKA_ADVERTISED', ':9092'],
   ['CAFELOG_KAFKA_ADVERTISED', 'kafka.example:0'],
   ['CAFELOG_AUTO_CREATE_TOPICS', 'yes'],

@@ -1,5 +1,5 @@
 import { suggestNearest } from '../base/nearest.ts'
-import { formatSize, parseDuration, parseSize } from '../base/units.ts'
+import { formatDuration, formatSize, parseDuration, parseSize } from '../base/units.ts'
 import { parseFlushPolicy, TOPIC_CONFIG } from '../broker/topic-config.ts'
 import { PARTITIONS_PER_TOPIC_MAX } from '../broker/topics.ts'
 import type { FlushPolicy } from '../log/log-engine.ts'
@@ -40,6 +40,16 @@ export interface Config {
   readonly flushPolicy: FlushPolicy
   readonly shutdownTimeoutMs: number
   readonly retentionCheckIntervalMs: number
+  /** How long the first member of an empty classic group waits for others. */
+  readonly groupInitialRebalanceDelayMs: number
+  readonly groupSessionTimeoutMsMin: number
+  readonly groupSessionTimeoutMsMax: number
+  /** The session timeout of members of groups in which the broker assigns. */
+  readonly groupConsumerSessionTimeoutMs: number
+  /** How often these are told to send heartbeats. */
+  readonly groupConsumerHeartbeatIntervalMs: number
+  /** How long committed offsets outlive the last member of their group. */
+  readonly offsetsRetentionMs: number
   /** Client connections at the same time, of all doors together. */
   readonly connectionsMax: number
   /** Segment and index files that the log holds open at the same time. */
@@ -163,6 +173,49 @@ export const SETTINGS: { readonly [Name in Exclude<keyof Config, 'httpConnection
     meaning: 'How often segments are looked at for their age and the size of their partition',
     parse: durationBetween(10, 86_400_000),
   },
+  groupInitialRebalanceDelayMs: {
+    variable: 'CAFELOG_GROUP_INITIAL_REBALANCE_DELAY',
+    default: '100ms',
+    range: 'a duration from 0ms to 1m, such as 3s',
+    meaning: 'How long the first member of an empty classic group waits for others, again while they keep coming',
+    parse: durationBetween(0, 60_000),
+  },
+  groupSessionTimeoutMsMin: {
+    variable: 'CAFELOG_GROUP_MIN_SESSION_TIMEOUT',
+    default: '6s',
+    range: 'a duration from 100ms to 1d, such as 6s',
+    meaning: 'The shortest session timeout that a member of a classic group may ask for',
+    parse: durationBetween(100, 86_400_000),
+  },
+  groupSessionTimeoutMsMax: {
+    variable: 'CAFELOG_GROUP_MAX_SESSION_TIMEOUT',
+    default: '30m',
+    range: 'a duration from 100ms to 1d, such as 30m',
+    meaning: 'The longest one',
+    parse: durationBetween(100, 86_400_000),
+  },
+  groupConsumerSessionTimeoutMs: {
+    variable: 'CAFELOG_GROUP_CONSUMER_SESSION_TIMEOUT',
+    default: '45s',
+    range: 'a duration from 100ms to 1d, such as 45s',
+    meaning: 'Without a heartbeat for so long, a member is dropped from a group in which the broker assigns',
+    parse: durationBetween(100, 86_400_000),
+  },
+  groupConsumerHeartbeatIntervalMs: {
+    variable: 'CAFELOG_GROUP_CONSUMER_HEARTBEAT_INTERVAL',
+    default: '5s',
+    range: 'a duration from 10ms to 1h, such as 5s',
+    meaning:
+      'How often members of such a group are told to send heartbeats; so long a new assignment may take to arrive',
+    parse: durationBetween(10, 3_600_000),
+  },
+  offsetsRetentionMs: {
+    variable: 'CAFELOG_OFFSETS_RETENTION',
+    default: '7d',
+    range: 'a duration from 1s to 3650d, such as 7d',
+    meaning: 'How long committed offsets outlive the last member of their group',
+    parse: durationBetween(1000, 315_360_000_000),
+  },
   connectionsMax: {
     variable: 'CAFELOG_MAX_CONNECTIONS',
     default: String(CONNECTIONS_DEFAULT),
@@ -247,13 +300,35 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
     flushPolicy: readOrDefault(SETTINGS.flushPolicy),
     shutdownTimeoutMs: readOrDefault(SETTINGS.shutdownTimeoutMs),
     retentionCheckIntervalMs: readOrDefault(SETTINGS.retentionCheckIntervalMs),
+    groupInitialRebalanceDelayMs: readOrDefault(SETTINGS.groupInitialRebalanceDelayMs),
+    groupSessionTimeoutMsMin: readOrDefault(SETTINGS.groupSessionTimeoutMsMin),
+    groupSessionTimeoutMsMax: readOrDefault(SETTINGS.groupSessionTimeoutMsMax),
+    groupConsumerSessionTimeoutMs: readOrDefault(SETTINGS.groupConsumerSessionTimeoutMs),
+    groupConsumerHeartbeatIntervalMs: readOrDefault(SETTINGS.groupConsumerHeartbeatIntervalMs),
+    offsetsRetentionMs: readOrDefault(SETTINGS.offsetsRetentionMs),
     connectionsMax,
     openFilesMax,
     unpackedBytesMax: readOrDefault(SETTINGS.unpackedBytesMax),
     httpConnectionsMax: Math.floor(reserved / 4),
   })
+  faults.push(...findGroupFaults(config))
   if (faults.length > 0) throw new ConfigError(faults)
   return config
+}
+
+/** Times of consumer groups that do not go together. */
+function findGroupFaults(config: Config): string[] {
+  const pairs = [
+    ['groupSessionTimeoutMsMin', 'groupSessionTimeoutMsMax'],
+    ['groupConsumerHeartbeatIntervalMs', 'groupConsumerSessionTimeoutMs'],
+  ] as const
+  return pairs.flatMap(([shorter, longer]) => {
+    if (config[shorter] <= config[longer]) return []
+    const given = `${SETTINGS[shorter].variable}=${formatDuration(config[shorter])}`
+    return [
+      `Cannot use ${given}: ${SETTINGS[longer].variable} is ${formatDuration(config[longer])}, and must not be less`,
+    ]
+  })
 }
 
 /** Host and port of `host:port`, `:port` or `[IPv6 address]:port`; undefined for anything else. */

@@ -79,6 +79,7 @@ export class ClassicGroup {
   #now = 0
   #replies: Reply[] = []
   #rows: RowChange[] = []
+  #expiredCount = 0
 
   /** An empty group. `createId` makes what is unique about a member id. */
   constructor(group: string, options: GroupOptions, createId: () => string) {
@@ -115,9 +116,15 @@ export class ClassicGroup {
   handle(event: ClassicEvent, now: number): Outcome {
     this.#now = now
     this.#take(event)
-    const outcome = { replies: this.#replies, rows: this.#rows, deadline: this.#timers.first?.at }
+    const outcome = {
+      replies: this.#replies,
+      rows: this.#rows,
+      expiredCount: this.#expiredCount,
+      deadline: this.deadline,
+    }
     this.#replies = []
     this.#rows = []
+    this.#expiredCount = 0
     return outcome
   }
 
@@ -129,6 +136,11 @@ export class ClassicGroup {
     const row: ClassicGroupRow = { kind: 'classic', generation, protocolType, protocol: this.#protocol, leader }
     const members = Array.from(this.#roster.members(), (member) => ({ memberId: member.id, row: toMemberRow(member) }))
     return [{ memberId: undefined, row }, ...members]
+  }
+
+  /** How many generations there have been. */
+  get generation(): number {
+    return this.#generation
   }
 
   get state(): ClassicState {
@@ -409,7 +421,7 @@ export class ClassicGroup {
     this.#timers.delete('join')
     this.#initialDelay = undefined
     for (const { id, instanceId, join } of this.#roster.members()) {
-      if (join === undefined && instanceId === undefined) this.#drop(id)
+      if (join === undefined && instanceId === undefined) this.#expire(id)
     }
     if (!this.#roster.electJoiningLeader() && this.#roster.size > 0) {
       // There are only static members, and none is here. They have until the end of their sessions.
@@ -503,7 +515,7 @@ export class ClassicGroup {
   /** The time for syncing is over. */
   #endSyncs() {
     if (this.#unsynced.size === 0) return
-    for (const memberId of this.#unsynced) this.#drop(memberId)
+    for (const memberId of this.#unsynced) this.#expire(memberId)
     this.#prepareRebalance()
   }
 
@@ -547,8 +559,13 @@ export class ClassicGroup {
     if (member === undefined) return
     // Whoever waits is there; its session begins anew when it is answered. A new member has waited long enough.
     if (!member.isNew && (member.join !== undefined || member.sync !== undefined)) return
-    this.#drop(memberId)
+    this.#expire(memberId)
     this.#rebalanceOrGoOn()
+  }
+
+  #expire(memberId: string) {
+    this.#expiredCount++
+    this.#drop(memberId)
   }
 
   /** Removes a member and answers what it waits for: it would have to join as a new one. */

@@ -88,6 +88,7 @@ export class ConsumerGroup {
   #now = 0
   #replies: Reply[] = []
   #isGroupChanged = false
+  #expiredCount = 0
   readonly #changedIds = new Set<string>()
 
   /** An empty group. */
@@ -125,9 +126,20 @@ export class ConsumerGroup {
   handle(event: ConsumerEvent, now: number): Outcome {
     this.#now = now
     this.#take(event)
-    const outcome = { replies: this.#replies, rows: this.#takeRows(), deadline: this.deadline }
+    const outcome = {
+      replies: this.#replies,
+      rows: this.#takeRows(),
+      expiredCount: this.#expiredCount,
+      deadline: this.deadline,
+    }
     this.#replies = []
+    this.#expiredCount = 0
     return outcome
+  }
+
+  /** How many target assignments there have been. */
+  get generation(): number {
+    return this.#epoch
   }
 
   get state(): ConsumerState {
@@ -389,14 +401,13 @@ export class ConsumerGroup {
   }
 
   #fenceLate() {
-    let isFenced = false
     for (let key = this.#timers.takeDue(this.#now); key !== undefined; key = this.#timers.takeDue(this.#now)) {
       const member = this.#members.get(key.slice(key.indexOf(' ') + 1))
       if (member === undefined) continue
       this.#remove(member)
-      isFenced = true
+      this.#expiredCount++
     }
-    if (isFenced) this.#assign()
+    if (this.#expiredCount > 0) this.#assign()
   }
 
   #renew(memberId: string) {

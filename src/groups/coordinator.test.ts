@@ -36,6 +36,8 @@ class Scene {
   readonly store: TestStore
   readonly offsets: CommittedOffsets
   readonly groups: GroupCoordinator
+  /** What the observer was told, in order. */
+  readonly observed: string[] = []
   readonly topics = new Map([
     ['t', 2],
     ['u', 1],
@@ -51,6 +53,10 @@ class Scene {
       clock,
       committedOffsets: this.offsets,
       options,
+      observer: {
+        rebalanced: (seconds) => this.observed.push(`rebalanced in ${seconds} s`),
+        expired: (memberCount) => this.observed.push(`${memberCount} expired`),
+      },
       createId: () => String(++ids),
     })
     this.groups.open({ partitionCount: (topic) => this.topics.get(topic), names: () => this.topics.keys() })
@@ -161,7 +167,7 @@ test('groups of both kinds live through a restart', async () => {
   fine(await first.consume('consumer', { memberId: 'm' }))
   await first.commit('simple', 5)
   const second = first.restart()
-  expect(second.groups.list()).toEqual([
+  expect(second.groups.list()).toMatchObject([
     { group: 'classic', kind: 'classic', state: 'Stable', protocolType: 'consumer', memberCount: 1 },
     { group: 'consumer', kind: 'consumer', state: 'Stable', protocolType: 'consumer', memberCount: 1 },
     { group: 'simple', kind: 'classic', state: 'Empty', protocolType: '', memberCount: 0 },
@@ -469,6 +475,32 @@ test('offsets expire when nobody has been in their group for a week, and with th
   await scene.groups.offsets.endTransaction(7, false)
   await live(DAY / 24)
   expect(left()).toEqual(['stays: t'])
+})
+
+test('rebalances are timed, and members that are not heard of are counted', async () => {
+  const scene = new Scene()
+  const member = await scene.gather('classic')
+  expect(scene.observed).toEqual(['rebalanced in 0.1 s'])
+  expect(scene.groups.list()).toMatchObject([{ group: 'classic', memberCount: 1, generation: 1 }])
+  fine(await scene.leave('classic', member.memberId))
+  expect(scene.groups.list()).toMatchObject([{ group: 'classic', memberCount: 0, generation: 2 }])
+  await scene.gather('classic')
+  scene.observed.length = 0
+  scene.clock.advance(10_000)
+  expect(scene.observed).toEqual(['1 expired'])
+
+  const one = fine(await scene.consume('consumer', { memberId: 'one' }))
+  fine(await scene.consume('consumer', { memberId: 'two' }))
+  scene.clock.advance(3000)
+  fine(await scene.consume('consumer', { memberId: 'one', memberEpoch: one.memberEpoch }))
+  const owned = new Map([['t', new Set([0])]])
+  const two = fine(await scene.consume('consumer', { memberId: 'one', memberEpoch: one.memberEpoch, owned }))
+  scene.observed.length = 0
+  fine(await scene.consume('consumer', { memberId: 'two', memberEpoch: two.memberEpoch }))
+  expect(scene.observed).toEqual(['rebalanced in 3 s'])
+  scene.observed.length = 0
+  scene.clock.advance(45_000)
+  expect(scene.observed).toEqual(['2 expired'])
 })
 
 test('consumer groups are told when topics change', async () => {

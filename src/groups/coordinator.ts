@@ -43,6 +43,15 @@ export interface GroupCoordinatorParts {
   readonly options?: Partial<GroupOptions>
   /** Makes what is unique about a member id. */
   readonly createId?: () => string
+  readonly observer?: GroupObserver
+}
+
+/** Is told of what happens in groups, to count it. */
+export interface GroupObserver {
+  /** All members of a group have their partitions, so long after the first of them lost some or wanted more. */
+  rebalanced(seconds: number): void
+  /** Members were dropped because they were not heard of in time. */
+  expired(memberCount: number): void
 }
 
 /** With the group that it concerns. */
@@ -56,6 +65,8 @@ export interface GroupListing {
   /** Empty for a group that only has offsets. */
   readonly protocolType: string
   readonly memberCount: number
+  /** How many generations or target assignments there have been. */
+  readonly generation: number
 }
 
 export type GroupDescription = ClassicDescription | ConsumerDescription
@@ -73,6 +84,8 @@ interface Entry {
   readonly rows: Map<string, StoreChange>
   /** How much memory its members take. */
   bytes: number
+  /** Since when its members are between two assignments, on the monotonic clock. */
+  rebalancingSince: number | undefined
   /** Something could not be stored: the next time all of it is. */
   isBehind: boolean
 }
@@ -99,6 +112,7 @@ export class GroupCoordinator {
   readonly #logger: Logger
   readonly #options: GroupOptions
   readonly #createId: () => string
+  readonly #observer: GroupObserver | undefined
 
   #topics: TopicsView | undefined
   readonly #groups = new Map<string, Entry>()
@@ -116,6 +130,7 @@ export class GroupCoordinator {
     this.#logger = parts.logger ?? silentLogger
     this.#options = { ...GROUP_DEFAULTS, ...parts.options }
     this.#createId = parts.createId ?? randomUUID
+    this.#observer = parts.observer
     this.offsets = new GroupOffsets({
       committed: this.#committed,
       groups: this.#forOffsets(),
@@ -247,12 +262,13 @@ export class GroupCoordinator {
   /** All groups, by name. */
   list(): readonly GroupListing[] {
     const listed = Array.from(this.#groups.values(), ({ group, machine }): GroupListing => {
-      const { kind, state, memberCount } = machine
-      return { group, kind, state, protocolType: kind === 'classic' ? machine.protocolType : 'consumer', memberCount }
+      const { kind, state, memberCount, generation } = machine
+      const protocolType = kind === 'classic' ? machine.protocolType : 'consumer'
+      return { group, kind, state, protocolType, memberCount, generation }
     })
     for (const group of this.#committed.groups()) {
       if (this.#groups.has(group)) continue
-      listed.push({ group, kind: 'classic', state: 'Empty', protocolType: '', memberCount: 0 })
+      listed.push({ group, kind: 'classic', state: 'Empty', protocolType: '', memberCount: 0, generation: 0 })
     }
     return listed.toSorted((left, right) => (left.group < right.group ? -1 : 1))
   }
@@ -366,6 +382,7 @@ export class GroupCoordinator {
       replies: new ReplyQueue(),
       rows: new Map<string, StoreChange>(),
       bytes: 0,
+      rebalancingSince: undefined,
       isBehind: false,
     }
     this.#groups.set(group, entry)
@@ -385,13 +402,15 @@ export class GroupCoordinator {
       entry.rows.set(key, { table: 'groups', key, value: undefined })
     }
     if (machine.kind === 'consumer') return this.#run(entry, machine.handle({ kind: 'topics' }, now))
-    this.#run(entry, { replies: [], rows: [], deadline: machine.deadline })
+    this.#run(entry, { replies: [], rows: [], expiredCount: 0, deadline: machine.deadline })
   }
 
   // Running them
 
   /** Does what a group wants after an event. */
-  #run(entry: Entry, { replies, rows, deadline }: Outcome) {
+  #run(entry: Entry, outcome: Outcome) {
+    const { replies, rows, deadline } = outcome
+    this.#observe(entry, outcome)
     if (deadline === undefined) this.#deadlines.delete(entry)
     else this.#deadlines.set(entry, deadline)
     this.#countBytes(entry, entry.machine.bytes)
@@ -414,6 +433,19 @@ export class GroupCoordinator {
         settle(toRefusal(error))
       },
     )
+  }
+
+  #observe(entry: Entry, { rows, expiredCount }: Outcome) {
+    const { machine } = entry
+    if (expiredCount > 0) this.#observer?.expired(expiredCount)
+    // A consumer group looks at all of its members to tell its state, which is where it was unless there are rows.
+    if (machine.kind === 'consumer' && rows.length === 0) return
+    const { state } = machine
+    if (state !== 'Stable' && state !== 'Empty') entry.rebalancingSince ??= this.#now()
+    else if (entry.rebalancingSince !== undefined) {
+      if (state === 'Stable') this.#observer?.rebalanced((this.#now() - entry.rebalancingSince) / 1000)
+      entry.rebalancingSince = undefined
+    }
   }
 
   #toChanges(entry: Entry, rows: readonly RowChange[]): StoreChange[] {

@@ -42,6 +42,8 @@ export interface Outcome {
   /** To be sent in this order, once the rows are durable. */
   readonly replies: readonly Reply[]
   readonly rows: readonly RowChange[]
+  /** How many members were dropped because they were not heard of in time. */
+  readonly expiredCount: number
   /** When the group wants to be told that time has passed, on the monotonic clock; undefined: never. */
   readonly deadline: number | undefined
 }

@@ -20,6 +20,7 @@ const LATENCY_MS_BOUNDS = [0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000
 const REQUEST_SECONDS_BOUNDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
 const FSYNC_SECONDS_BOUNDS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5]
 const TRANSACTION_SECONDS_BOUNDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900]
+const REBALANCE_SECONDS_BOUNDS = [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300]
 
 /**
  * Every metric that CafeLog exports: its name, its help and its labels, in one place. docs/metrics.md is compared with
@@ -157,6 +158,39 @@ export class Metrics {
     'Next offset that a consumer group wants',
     ['group', 'topic', 'partition'],
   )
+  /** Live. kind `classic` | `consumer`, state */
+  readonly consumerGroups = this.#gauges('cafelog_consumer_groups', 'Consumer groups, by kind and state', [
+    'kind',
+    'state',
+  ])
+  /** Live. group */
+  readonly consumerGroupMembers = this.#gauges(
+    'cafelog_consumer_group_members',
+    'Members of a consumer group; 0 while there are only offsets',
+    ['group'],
+  )
+  /** Live. group, state */
+  readonly consumerGroupState = this.#gauges(
+    'cafelog_consumer_group_state',
+    'Always 1; the label says what state the group is in',
+    ['group', 'state'],
+  )
+  /** Live. group */
+  readonly consumerRebalances = this.#counters(
+    'cafelog_consumer_rebalances_total',
+    'Times that the partitions of a group were shared out anew: its generation or epoch',
+    ['group'],
+  )
+  readonly consumerRebalanceDurationSeconds = this.#histogram(
+    'cafelog_consumer_rebalance_duration_seconds',
+    'Seconds from the beginning of a rebalance until all members of the group have their partitions',
+    REBALANCE_SECONDS_BOUNDS,
+  )
+  readonly consumerMembersExpired = this.#counters(
+    'cafelog_consumer_members_expired_total',
+    'Members dropped from their group because they were not heard of in time',
+    [],
+  ).child()
   /** result `ok` | `error` */
   readonly offsetCommits = this.#counters('cafelog_offset_commits_total', 'Offset commits answered', ['result'])
 

@@ -1,8 +1,12 @@
 // kcat (https://github.com/edenhill/kcat), as Debian packages it: the Kafka client that people have on their terminals.
 import { spawn, spawnSync } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
+import { createInterface } from 'node:readline'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { GroupWatch } from '../support/group-watch.ts'
 import { RawClient } from '../support/raw-client.ts'
+import { SteadyWriter } from '../support/steady-writer.ts'
 import type { WholeBroker } from '../support/start-broker.ts'
 import { startWholeBroker } from '../support/start-broker.ts'
 
@@ -21,6 +25,12 @@ beforeAll(async () => {
 afterAll(async () => {
   json.close()
   await broker.stop()
+})
+
+// If the tests are broken off, no member stays behind.
+const members = new Set<ChildProcess>()
+afterAll(() => {
+  for (const child of members) child.kill('SIGKILL')
 })
 
 /** Runs kcat with this input; fails when it does. */
@@ -158,3 +168,90 @@ testWithKcat('offsets by time, and acks of all kinds', async () => {
   }
   expect((await consume('by-time')).slice(3).map(({ value }) => value)).toEqual(['acks 0', 'acks 1', 'acks -1'])
 })
+
+const SESSION_MS = 6000
+const PARTITIONS = 12
+
+/** A member of a group that tells `watch` what it does. */
+function joinGroup(watch: GroupWatch, name: string, options: { topic: string; group: string; assignor: string }) {
+  const { topic, group, assignor } = options
+  const settings = {
+    'partition.assignment.strategy': assignor,
+    'session.timeout.ms': SESSION_MS,
+    'heartbeat.interval.ms': 500,
+    'auto.commit.interval.ms': 200,
+    'auto.offset.reset': 'earliest',
+  }
+  const words = Object.entries(settings).flatMap(([key, value]) => ['-X', `${key}=${value}`])
+  const output = ['-u', '-f', String.raw`%p %o\n`]
+  const child = spawn('kcat', ['-b', `127.0.0.1:${broker.kafkaPort}`, ...words, ...output, '-G', group, topic])
+  members.add(child)
+  createInterface({ input: child.stdout }).on('line', (line) => {
+    const [partition, offset] = line.split(' ')
+    watch.saw(name, Number(partition), Number(offset))
+  })
+  let complaints = ''
+  createInterface({ input: child.stderr }).on('line', (line) => {
+    // `…rebalanced (memberid …): assigned: t [0], t [1]`, `…rebalanced: incremental revoke of 2 partition(s) (…): t [0], t [1]`
+    const [, event] = /rebalanced.*\b(assign|revoke)(?:e?d:|ment of| of)/.exec(line) ?? []
+    const partitions = Array.from(line.matchAll(/ \[(\d+)\]/g), ([, partition]) => Number(partition))
+    if (event === 'assign') watch.assigned(name, partitions)
+    else if (event === 'revoke') watch.revoked(name, partitions)
+    else if (!/^% (?:Waiting for group rebalance|Reached end)/.test(line)) complaints += `${line}\n`
+  })
+  const end = async (signal: NodeJS.Signals) => {
+    child.kill(signal)
+    await once(child, 'close')
+    members.delete(child)
+    watch.gone(name)
+  }
+  return {
+    leave: () => end('SIGTERM'),
+    die: () => end('SIGKILL'),
+    get complaints() {
+      return complaints
+    },
+  }
+}
+
+testWithKcat.each(['range', 'cooperative-sticky'])(
+  'a group shares twelve partitions while members come, leave and die: %s',
+  async (assignor) => {
+    const topic = `shared-${assignor}`
+    await json.ask(1, { topic, partitions: PARTITIONS })
+    const watch = new GroupWatch(PARTITIONS)
+    const writer = await SteadyWriter.start(broker.port, topic, PARTITIONS)
+    const areAllRead = () =>
+      expect.poll(() => watch.recordCount, { timeout: 5000 }).toBe(writer.perPartition * PARTITIONS)
+    const join = (name: string) => joinGroup(watch, name, { topic, group: `group-${assignor}`, assignor })
+    const shares = (counts: object) => expect.poll(() => watch.count(), { timeout: SESSION_MS + 3000 }).toEqual(counts)
+
+    const one = join('one')
+    await shares({ one: 12 })
+    const two = join('two')
+    await shares({ one: 6, two: 6 })
+    const three = join('three')
+    await shares({ one: 4, two: 4, three: 4 })
+
+    // kcat drops a record that it holds when it is told to end, after having stored its offset: let it hold none.
+    await writer.rest()
+    await areAllRead()
+    const leftMs = performance.now()
+    writer.goOn()
+    await two.leave()
+    await shares({ one: 6, three: 6 })
+    await expect.poll(() => watch.longestPauseMs(performance.now() - 500)).toBeLessThan(500)
+    expect(watch.longestPauseMs(leftMs)).toBeLessThan(3000)
+
+    const diedMs = performance.now()
+    await three.die()
+    await shares({ one: 12 })
+    const perPartition = await writer.stop()
+    await areAllRead()
+    expect(watch.longestPauseMs(diedMs)).toBeLessThan(SESSION_MS + 3000)
+    await one.leave()
+    expect(watch.findFaults(perPartition)).toEqual([])
+    expect([one, two, three].map(({ complaints }) => complaints)).toEqual(['', '', ''])
+  },
+  60_000,
+)

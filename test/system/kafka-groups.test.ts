@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { OffsetCommit } from '../../src/protocols/kafka/apis/08-offset-commit.ts'
 import { OffsetFetch } from '../../src/protocols/kafka/apis/09-offset-fetch.ts'
@@ -219,19 +222,19 @@ test('what a join is refused for', async () => {
   const one = await member('refusing')
   await one.join({ protocols: { range: 'R' } })
   await one.sync({ [one.memberId]: '' })
-  const join = async (options: Parameters<KafkaMember['join']>[0], group = 'refusing') =>
+  const joinAs = async (options: Parameters<KafkaMember['join']>[0], group = 'refusing') =>
     (await (await member(group)).join(options)).errorCode
-  expect(await join({ sessionTimeoutMs: 5999 })).toBe(ERROR_CODES.INVALID_SESSION_TIMEOUT)
-  expect(await join({ sessionTimeoutMs: 1_800_001 })).toBe(ERROR_CODES.INVALID_SESSION_TIMEOUT)
-  expect(await join({ protocolType: 'connect' })).toBe(ERROR_CODES.INCONSISTENT_GROUP_PROTOCOL)
-  expect(await join({ protocols: { sticky: '' } })).toBe(ERROR_CODES.INCONSISTENT_GROUP_PROTOCOL)
-  expect(await join({ protocols: {} }, 'without-protocols')).toBe(ERROR_CODES.INCONSISTENT_GROUP_PROTOCOL)
-  expect(await join({ memberId: 'made-up' })).toBe(ERROR_CODES.UNKNOWN_MEMBER_ID)
-  expect(await join({ memberId: 'made-up' }, 'not-there')).toBe(ERROR_CODES.UNKNOWN_MEMBER_ID)
-  expect(await join({}, '')).toBe(ERROR_CODES.INVALID_GROUP_ID)
-  expect(await join({}, 'a\nb')).toBe(ERROR_CODES.INVALID_GROUP_ID)
-  expect(await join({ instanceId: '\u0000' })).toBe(ERROR_CODES.INVALID_REQUEST)
-  expect(await join({ protocols: { range: Buffer.alloc(2 ** 20) } })).toBe(ERROR_CODES.INVALID_REQUEST)
+  expect(await joinAs({ sessionTimeoutMs: 5999 })).toBe(ERROR_CODES.INVALID_SESSION_TIMEOUT)
+  expect(await joinAs({ sessionTimeoutMs: 1_800_001 })).toBe(ERROR_CODES.INVALID_SESSION_TIMEOUT)
+  expect(await joinAs({ protocolType: 'connect' })).toBe(ERROR_CODES.INCONSISTENT_GROUP_PROTOCOL)
+  expect(await joinAs({ protocols: { sticky: '' } })).toBe(ERROR_CODES.INCONSISTENT_GROUP_PROTOCOL)
+  expect(await joinAs({ protocols: {} }, 'without-protocols')).toBe(ERROR_CODES.INCONSISTENT_GROUP_PROTOCOL)
+  expect(await joinAs({ memberId: 'made-up' })).toBe(ERROR_CODES.UNKNOWN_MEMBER_ID)
+  expect(await joinAs({ memberId: 'made-up' }, 'not-there')).toBe(ERROR_CODES.UNKNOWN_MEMBER_ID)
+  expect(await joinAs({}, '')).toBe(ERROR_CODES.INVALID_GROUP_ID)
+  expect(await joinAs({}, 'a\nb')).toBe(ERROR_CODES.INVALID_GROUP_ID)
+  expect(await joinAs({ instanceId: '\u0000' })).toBe(ERROR_CODES.INVALID_REQUEST)
+  expect(await joinAs({ protocols: { range: Buffer.alloc(2 ** 20) } })).toBe(ERROR_CODES.INVALID_REQUEST)
   expect((await one.sync({}, 5, { protocolType: 'connect' })).errorCode).toBe(ERROR_CODES.INCONSISTENT_GROUP_PROTOCOL)
   expect((await one.sync({}, 5, { protocolName: 'sticky' })).errorCode).toBe(ERROR_CODES.INCONSISTENT_GROUP_PROTOCOL)
   // Nothing of that has disturbed the group.
@@ -493,19 +496,19 @@ test('a consumer group: the broker assigns, and a partition goes on when the one
 })
 
 test('what a heartbeat of a consumer group is refused for', async () => {
-  const join = async (memberId: string, more: object = {}, version = 1) => {
+  const joinAs = async (memberId: string, more: object = {}, version = 1) => {
     const answer = await consumerHeartbeat('strict', memberId, 0, { ...JOINING, ...more }, version)
     expect(answer.errorMessage === null).toBe(answer.errorCode === 0)
     return answer.errorCode
   }
-  expect(await join('one', { instanceId: 'i' })).toBe(0)
-  expect(await join('')).toBe(ERROR_CODES.INVALID_REQUEST)
-  expect(await join('two', { rebalanceTimeoutMs: -1 })).toBe(ERROR_CODES.INVALID_REQUEST)
-  expect(await join('two', { subscribedTopicNames: null })).toBe(ERROR_CODES.INVALID_REQUEST)
-  expect(await join('two', { topicPartitions: null })).toBe(ERROR_CODES.INVALID_REQUEST)
-  expect(await join('two', { serverAssignor: 'best' })).toBe(ERROR_CODES.UNSUPPORTED_ASSIGNOR)
-  expect(await join('two', { subscribedTopicRegex: '(' })).toBe(ERROR_CODES.INVALID_REGULAR_EXPRESSION)
-  expect(await join('two', { instanceId: 'i' })).toBe(ERROR_CODES.UNRELEASED_INSTANCE_ID)
+  expect(await joinAs('one', { instanceId: 'i' })).toBe(0)
+  expect(await joinAs('')).toBe(ERROR_CODES.INVALID_REQUEST)
+  expect(await joinAs('two', { rebalanceTimeoutMs: -1 })).toBe(ERROR_CODES.INVALID_REQUEST)
+  expect(await joinAs('two', { subscribedTopicNames: null })).toBe(ERROR_CODES.INVALID_REQUEST)
+  expect(await joinAs('two', { topicPartitions: null })).toBe(ERROR_CODES.INVALID_REQUEST)
+  expect(await joinAs('two', { serverAssignor: 'best' })).toBe(ERROR_CODES.UNSUPPORTED_ASSIGNOR)
+  expect(await joinAs('two', { subscribedTopicRegex: '(' })).toBe(ERROR_CODES.INVALID_REGULAR_EXPRESSION)
+  expect(await joinAs('two', { instanceId: 'i' })).toBe(ERROR_CODES.UNRELEASED_INSTANCE_ID)
   const codeOf = async (group: string, memberId: string, memberEpoch: number, more = {}) =>
     (await consumerHeartbeat(group, memberId, memberEpoch, more)).errorCode
   expect(await codeOf('strict', 'one', 7)).toBe(ERROR_CODES.FENCED_MEMBER_EPOCH)
@@ -515,7 +518,7 @@ test('what a heartbeat of a consumer group is refused for', async () => {
   expect(await codeOf('not-there', 'two', -1)).toBe(ERROR_CODES.GROUP_ID_NOT_FOUND)
   // Leaves for a while, and another one takes its place.
   expect(await codeOf('strict', 'one', -2, { instanceId: 'i' })).toBe(0)
-  expect(await join('two', { instanceId: 'i' })).toBe(0)
+  expect(await joinAs('two', { instanceId: 'i' })).toBe(0)
   expect(await codeOf('strict', 'one', 1, { instanceId: 'i' })).toBe(ERROR_CODES.FENCED_INSTANCE_ID)
 
   // One kind of members at a time.
@@ -545,3 +548,105 @@ test('version 0 gives a member its id, a pattern picks topics, and topics come a
   expect(shrunk.errorCode).toBe(0)
   expect(shrunk.assignment?.topicPartitions).toHaveLength(1)
 })
+
+test('who waits when the broker stops is answered, and can go on with the next one', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'cafelog-'))
+  const first = await startWholeBroker({ directory })
+  const [one, two] = [await KafkaMember.connect(first.kafkaPort, 'g'), await KafkaMember.connect(first.kafkaPort, 'g')]
+  await one.join()
+  await one.sync({ [one.memberId]: 'all' })
+  const joining = two.join()
+  await expect.poll(() => one.heartbeat()).toBe(ERROR_CODES.REBALANCE_IN_PROGRESS)
+  const stopped = first.stop()
+  expect((await joining).errorCode).toBe(ERROR_CODES.COORDINATOR_NOT_AVAILABLE)
+  await stopped
+
+  const second = await startWholeBroker({ directory })
+  const back = await KafkaMember.connect(second.kafkaPort, 'g')
+  Object.assign(back, { memberId: one.memberId, generation: one.generation })
+  expect(String((await back.sync()).assignment)).toBe('all')
+  expect(await back.heartbeat()).toBe(0)
+  for (const each of [one, two, back]) each.close()
+  await second.stop()
+  rmSync(directory, { recursive: true })
+})
+
+test('the times of groups are settings, and groups have metrics', async () => {
+  const quick = await startWholeBroker({
+    environment: {
+      CAFELOG_GROUP_INITIAL_REBALANCE_DELAY: '0ms',
+      CAFELOG_GROUP_MIN_SESSION_TIMEOUT: '200ms',
+      CAFELOG_GROUP_MAX_SESSION_TIMEOUT: '3s',
+      CAFELOG_GROUP_CONSUMER_SESSION_TIMEOUT: '3s',
+      CAFELOG_GROUP_CONSUMER_HEARTBEAT_INTERVAL: '100ms',
+      CAFELOG_OFFSETS_RETENTION: '3s',
+    },
+  })
+  const own = await KafkaClient.connect(quick.kafkaPort)
+  const one = await KafkaMember.connect(quick.kafkaPort, 'classic')
+  const scrape = async () => (await fetch(`http://127.0.0.1:${quick.httpPort}/metrics`)).text()
+  const topics = [{ name: 'orders', numPartitions: 1, replicationFactor: 1, assignments: [], configs: [] }]
+  await own.ask(CreateTopics, 7, { topics, timeoutMs: 1000 })
+
+  for (const sessionTimeoutMs of [199, 3001]) {
+    expect((await one.join({ sessionTimeoutMs })).errorCode).toBe(ERROR_CODES.INVALID_SESSION_TIMEOUT)
+  }
+  expect((await one.join({ sessionTimeoutMs: 3000 })).errorCode).toBe(0)
+  await one.sync({ [one.memberId]: '' })
+  const joining = { groupId: 'consumer', memberId: 'm', memberEpoch: 0, ...JOINING }
+  expect(await own.ask(ConsumerGroupHeartbeat, 1, joining)).toMatchObject({ errorCode: 0, heartbeatIntervalMs: 100 })
+  const partitions = [{ partitionIndex: 0, committedOffset: 0, committedMetadata: null }]
+  const committed = [{ name: 'orders', partitions: [...partitions, { ...partitions[0], partitionIndex: 1 }] }]
+  await own.ask(OffsetCommit, 8, { groupId: 'by-hand', memberId: '', topics: committed })
+
+  const before = await scrape()
+  expect(before).toContain('cafelog_consumer_groups{kind="consumer",state="Stable"} 1\n')
+  expect(before).toContain('cafelog_consumer_groups{kind="classic",state="Empty"} 1\n')
+  expect(before).toContain('cafelog_consumer_group_members{group="classic"} 1\n')
+  expect(before).toContain('cafelog_consumer_group_members{group="by-hand"} 0\n')
+  expect(before).toContain('cafelog_consumer_group_state{group="classic",state="Stable"} 1\n')
+  expect(before).toContain('cafelog_consumer_rebalances_total{group="classic"} 1\n')
+  expect(before).toContain('cafelog_consumer_rebalance_duration_seconds_count 1\n')
+  expect(before).toContain('cafelog_offset_commits_total{result="ok"} 1\n')
+  expect(before).toContain('cafelog_offset_commits_total{result="error"} 1\n')
+
+  // The members' sessions end, and a little later nothing is left to know of the groups.
+  await expect.poll(scrape, { timeout: 10_000 }).toContain('cafelog_consumer_members_expired_total 2\n')
+  await expect.poll(scrape, { timeout: 10_000 }).not.toContain('cafelog_consumer_group_members{')
+  for (const each of [own, one]) each.close()
+  await quick.stop()
+}, 30_000)
+
+test('requests that name very many things are answered, and those that name too many close the connection', async () => {
+  const many = Array.from({ length: 90_000 }, (_, index) => index)
+  const [one, two] = [await member('many'), await member('many')]
+  await one.join()
+  const left = await two.leave(many.map((index) => ({ memberId: `m-${index}` })))
+  expect(left.members).toHaveLength(many.length)
+  expect(left.members.every(({ errorCode }) => errorCode === ERROR_CODES.UNKNOWN_MEMBER_ID)).toBe(true)
+  const names = many.map((index) => `g-${index}`)
+  expect((await client.ask(DescribeGroups, 5, { groups: names })).groups).toHaveLength(many.length)
+  expect((await client.ask(DeleteGroups, 2, { groupsNames: names })).results).toHaveLength(many.length)
+  const fetched = await client.ask(OffsetFetch, 7, {
+    groupId: 'many',
+    topics: [{ name: 'orders', partitionIndexes: many.slice(1) }],
+  })
+  expect(fetched.topics[0].partitions).toHaveLength(many.length - 1)
+  const partitions = many.slice(1).map((partitionIndex) => ({ partitionIndex }))
+  const topics = [{ name: 'orders', partitions }]
+  expect(await commit('many-deleted', 1)).toBe(0)
+  const deleted = await client.ask(OffsetDelete, 0, { groupId: 'many-deleted', topics })
+  expect(deleted.topics[0].partitions.filter(({ errorCode }) => errorCode === 0)).toHaveLength(11)
+  const wish = { committedOffset: 1, committedMetadata: '' }
+  const committed = await client.ask(OffsetCommit, 8, {
+    groupId: 'many-committed',
+    memberId: '',
+    topics: [{ name: 'orders', partitions: partitions.map((each) => ({ ...each, ...wish })) }],
+  })
+  expect(committed.topics[0].partitions.filter(({ errorCode }) => errorCode === 0)).toHaveLength(11)
+
+  const other = await KafkaClient.connect(broker.kafkaPort)
+  other.send(DescribeGroups, 5, { groups: Array.from({ length: 1_000_000 }, (_, index) => `g-${index}`) })
+  expect(await other.next()).toBe(undefined)
+  expect((await client.ask(ListGroups, 5, {})).errorCode).toBe(0)
+}, 30_000)

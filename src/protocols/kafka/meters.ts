@@ -48,12 +48,22 @@ export class ApiMeter {
 /** Everything that the Kafka door counts. */
 export class Meters {
   readonly publishLatencyMs: Histogram
+  readonly #offsetCommitsOk: Counter
+  readonly #offsetCommitsFailed: Counter
   readonly #metrics: Metrics
   readonly #ofApi = new Map<string, ApiMeter>()
 
   constructor(metrics: Metrics) {
     this.#metrics = metrics
     this.publishLatencyMs = metrics.publishLatencyMs.child(PROTOCOL_NAME)
+    this.#offsetCommitsOk = metrics.offsetCommits.child('ok')
+    this.#offsetCommitsFailed = metrics.offsetCommits.child('error')
+  }
+
+  /** Counts so many committed offsets, of which so many were refused. */
+  countCommits(all: number, refused: number): void {
+    this.#offsetCommitsOk.add(all - refused)
+    this.#offsetCommitsFailed.add(refused)
   }
 
   /** The meter of an API, by its name as Kafka writes it; `ListOffsets` is the operation `list_offsets`. */

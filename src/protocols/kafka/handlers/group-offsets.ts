@@ -1,7 +1,7 @@
 import type { CommitAnswer, FetchedOffset, FetchRequest } from '../../../groups/group-offsets.ts'
 import { isRefusal } from '../../../groups/outcome.ts'
 import type { Refusal } from '../../../groups/outcome.ts'
-import type { ResponseOf } from '../api.ts'
+import type { RequestOf, ResponseOf } from '../api.ts'
 import type { OffsetCommit } from '../apis/08-offset-commit.ts'
 import type { OffsetFetch } from '../apis/09-offset-fetch.ts'
 import type { OffsetDelete } from '../apis/47-offset-delete.ts'
@@ -10,6 +10,7 @@ import type { Handler } from '../registry.ts'
 import { answerGroup, codeInGroup, refuseInGroup } from './group-requests.ts'
 import { NamedPartitions } from './named-partitions.ts'
 
+type CommitResponse = ResponseOf<typeof OffsetCommit>
 type GroupAnswer = NonNullable<ResponseOf<typeof OffsetFetch>['groups']>[number]
 type TopicsToFetch = readonly { readonly name: string; readonly partitionIndexes: readonly number[] }[]
 type FetchedTopics = { readonly name: string; readonly partitions: FetchedPartition[] }[]
@@ -23,6 +24,21 @@ const MANY_GROUPS_SINCE = 8
 
 /** Stores what a group wants to read next. */
 export const offsetCommit: Handler<typeof OffsetCommit, RequestContext> = (request, context) => {
+  const outcome = commitOffsets(request, context)
+  if (!(outcome instanceof Promise)) return countCommits(context, outcome)
+  return outcome.then((response) => countCommits(context, response))
+}
+
+function countCommits(context: RequestContext, response: CommitResponse): CommitResponse {
+  const all = response.topics.reduce((sum, { partitions }) => sum + partitions.length, 0)
+  context.parts.meters.countCommits(all, context.errors.length)
+  return response
+}
+
+function commitOffsets(
+  request: RequestOf<typeof OffsetCommit>,
+  context: RequestContext,
+): CommitResponse | Promise<CommitResponse> {
   const { groupId, memberId, groupInstanceId } = request
   const named = new NamedPartitions(context, request.topics)
   if (named.present.length === 0) return { topics: named.answer(() => 0) }
@@ -40,7 +56,7 @@ export const offsetCommit: Handler<typeof OffsetCommit, RequestContext> = (reque
       metadata: wish.committedMetadata ?? '',
     })),
   }
-  return answerGroup<CommitAnswer, ResponseOf<typeof OffsetCommit>>(
+  return answerGroup<CommitAnswer, CommitResponse>(
     (reply) => context.broker.groups.offsets.commit(commit, reply),
     (answer) => ({
       topics: named.answer((index) =>
