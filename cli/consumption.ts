@@ -1,5 +1,5 @@
 import { systemClock, type Timer } from '../src/base/clock.ts'
-import type { FetchedRecord } from '../src/protocols/json/wire.ts'
+import type { FetchedRecords } from '../src/protocols/json/wire.ts'
 import { BrokerRefusal, type JsonConnection } from '../client/json-connection.ts'
 import { call } from '../client/operations.ts'
 import type { Assignment } from './assignment.ts'
@@ -120,19 +120,19 @@ export class Consumption {
         return this.#fetch(connection, assignment, waitMs)
       })
       const rounds = await Promise.all(answers)
-      hadRecords = rounds.some((records) => records.length > 0)
-      for (const [index, records] of rounds.entries()) {
+      hadRecords = rounds.some(({ records }) => records.length > 0)
+      for (const [index, answer] of rounds.entries()) {
         const assignment = open[index]
-        if (assignment) await this.#print(assignment, records)
+        if (assignment) await this.#print(assignment, answer)
       }
     }
   }
 
-  async #fetch(connection: JsonConnection, assignment: Assignment, waitMs: number): Promise<readonly FetchedRecord[]> {
+  async #fetch(connection: JsonConnection, assignment: Assignment, waitMs: number): Promise<FetchedRecords> {
     const { topic, partition, nextOffset } = assignment
     try {
       const request = { topic, partition, offset: nextOffset, maxBytes: FETCH_BYTES, maxWaitMs: waitMs }
-      return (await call(connection, 'FETCH', request, waitMs)).records
+      return await call(connection, 'FETCH', request, waitMs)
     } catch (error) {
       if (!(error instanceof BrokerRefusal) || error.code !== 'OFFSET_OUT_OF_RANGE') throw error
       const [metadata] = await readTopics(connection, [topic])
@@ -142,24 +142,31 @@ export class Consumption {
         `${counted(logStartOffset - nextOffset, 'record')} of ${topic}/${partition} expired before they were read: going on at ${logStartOffset}`,
       )
       assignment.nextOffset = logStartOffset
-      return []
+      return { records: [], highWatermark: logStartOffset, logStartOffset }
     }
   }
 
-  async #print(assignment: Assignment, records: readonly FetchedRecord[]) {
+  async #print(assignment: Assignment, answer: FetchedRecords) {
     const { printer, countMax = Infinity } = this.#options
     const chunks: Buffer[] = []
-    for (const record of records) {
-      if (this.#end !== undefined || this.#printed >= countMax) break
+    let isWhole = true
+    for (const record of answer.records) {
+      if (this.#end !== undefined || this.#printed >= countMax) {
+        isWhole = false
+        break
+      }
       if (record.offset < assignment.nextOffset) continue
       if (record.offset >= (assignment.stopOffset ?? Infinity)) {
         assignment.nextOffset = assignment.stopOffset ?? record.offset
+        isWhole = false
         break
       }
       chunks.push(printer(fromWire(assignment.topic, assignment.partition, record)))
       assignment.nextOffset = record.offset + 1
       this.#printed++
     }
+    // What follows them is not for consumers: marks of transactions, or offsets that compaction has left.
+    if (isWhole) assignment.nextOffset = Math.max(assignment.nextOffset, answer.nextOffset ?? 0)
     if (chunks.length > 0) {
       this.#restartIdleTimer()
       await this.#session.write(Buffer.concat(chunks))

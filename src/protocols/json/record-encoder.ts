@@ -33,7 +33,8 @@ export interface PartitionOffsets {
   readonly logStartOffset: number
 }
 
-// {"records":[{"offset":7,"key":null,"value":"dg==","ts":17,"headers":[…]},…],"highWatermark":8,"logStartOffset":0}
+// {"records":[{"offset":7,"key":null,"value":"dg==","ts":17,"headers":[…]},…],"highWatermark":9,"logStartOffset":0,
+// "nextOffset":9}: the last only where the offsets behind the last record hold nothing to be shown
 const RECORDS = fixedText('{"records":[')
 const OFFSET = fixedText('{"offset":')
 const KEY = fixedText(',"key":')
@@ -42,6 +43,7 @@ const TS = fixedText(',"ts":')
 const HEADERS = fixedText(',"headers":')
 const HIGH_WATERMARK = fixedText('],"highWatermark":')
 const LOG_START_OFFSET = fixedText(',"logStartOffset":')
+const NEXT_OFFSET = fixedText(',"nextOffset":')
 const NULL = fixedText('null')
 
 const QUOTE = 0x22
@@ -54,7 +56,7 @@ const INTEGER_CHARACTERS_MAX = '-9007199254740991'.length
 /** A record without its texts, at its longest: names, two numbers, quotes or nulls, a comma. */
 const RECORD_FRAME_BYTES_MAX =
   OFFSET.bytes + KEY.bytes + VALUE.bytes + TS.bytes + HEADERS.bytes + 2 * INTEGER_CHARACTERS_MAX + 2 * 4 + 2
-const END_BYTES_MAX = HIGH_WATERMARK.bytes + LOG_START_OFFSET.bytes + 2 * INTEGER_CHARACTERS_MAX + 1
+const END_BYTES_MAX = HIGH_WATERMARK.bytes + LOG_START_OFFSET.bytes + NEXT_OFFSET.bytes + 3 * INTEGER_CHARACTERS_MAX + 1
 
 /** A small answer is copied when it is sent, so that it comes back before the next consumer asks for the same. */
 const KEPT_BYTES_MAX = 8 * 1024
@@ -99,7 +101,7 @@ export class RecordEncoder {
     this.#at = FRAME_HEADER_BYTES
     try {
       this.#put(RECORDS)
-      const { recordCount, nextOffset } = this.#encodeRecords(
+      const { recordCount, behindLast, nextOffset } = this.#encodeRecords(
         viewBytes(batches),
         fromOffset,
         FRAME_HEADER_BYTES + payloadBytesMax,
@@ -108,6 +110,10 @@ export class RecordEncoder {
       this.#putInteger(highWatermark)
       this.#put(LOG_START_OFFSET)
       this.#putInteger(logStartOffset)
+      if (nextOffset > behindLast) {
+        this.#put(NEXT_OFFSET)
+        this.#putInteger(nextOffset)
+      }
       this.#putByte(CLOSING_BRACE)
       return this.#lend(question, recordCount, nextOffset)
     } catch (error) {
@@ -122,10 +128,11 @@ export class RecordEncoder {
     batches: ViewedBytes,
     fromOffset: number,
     endMax: number,
-  ): { recordCount: number; nextOffset: number } {
+  ): { recordCount: number; behindLast: number; nextOffset: number } {
     const { buffer } = batches
     const reader = this.#reader
     let recordCount = 0
+    let behindLast = fromOffset
     let nextOffset = fromOffset
     for (let batchAt = 0; batchAt < buffer.length; batchAt += getBatchBytes(buffer, batchAt)) {
       reader.open(buffer, batchAt)
@@ -140,18 +147,19 @@ export class RecordEncoder {
           const bytesMax = countRecordBytesMax(reader, headers)
           if (this.#at + bytesMax + END_BYTES_MAX > endMax) {
             if (recordCount === 0) throw tooLarge(reader.offset, bytesMax, endMax - FRAME_HEADER_BYTES)
-            return { recordCount, nextOffset }
+            return { recordCount, behindLast, nextOffset }
           }
           this.#reserve(bytesMax + END_BYTES_MAX)
           if (recordCount > 0) this.#putByte(COMMA)
           this.#putRecord(source, headers)
           recordCount++
-          nextOffset = reader.offset + 1
+          behindLast = reader.offset + 1
+          nextOffset = behindLast
         }
       }
       nextOffset = batchEndOffset
     }
-    return { recordCount, nextOffset }
+    return { recordCount, behindLast, nextOffset }
   }
 
   #putRecord(source: ViewedBytes, headers: string): void {

@@ -93,6 +93,15 @@ export interface FetchedRecord {
   readonly headers?: readonly RecordHeader[]
 }
 
+/** The answer to a FETCH. */
+export interface FetchedRecords {
+  readonly records: readonly FetchedRecord[]
+  readonly highWatermark: number
+  readonly logStartOffset: number
+  /** Where to go on, when that is not behind the last record, or where one began. */
+  readonly nextOffset?: number
+}
+
 /** Settings of a topic by Kafka's keys, as text: `{"retention.ms":"7d"}`. */
 export type TopicConfigText = Readonly<Record<string, string>>
 
@@ -215,7 +224,7 @@ export interface Messages {
       maxWaitMs?: number
       minBytes?: number
     }
-    answer: { records: readonly FetchedRecord[]; highWatermark: number; logStartOffset: number }
+    answer: FetchedRecords
   }
   readonly COMMIT: {
     request: {

@@ -90,6 +90,9 @@ class FetchExchange extends Exchange {
   readonly #log: PartitionLog
   #reservedBytes: number
   #running: RunningFetch | undefined = undefined
+  /** Up to here there is nothing to be shown, if that is more than the client knows. */
+  #skippedTo = -1
+  #isAbandoned = false
 
   constructor(
     queue: AnswerQueue,
@@ -106,7 +109,23 @@ class FetchExchange extends Exchange {
   }
 
   start(broker: Broker, request: FetchFields): void {
-    const running = broker.fetch(request, (error, answer) => this.#finish(error, answer))
+    const endsAtMs = broker.clock.monotonic() + request.waitMs
+    const running = broker.fetch(request, (error, answer) => {
+      const skippedTo = this.#finish(error, answer)
+      if (skippedTo === undefined) return
+      this.#skippedTo = skippedTo
+      this.#running = undefined
+      // There may be many more such batches, so others get their turn in between.
+      setImmediate(() => {
+        if (this.#isAbandoned) return
+        const waitMs = Math.max(0, endsAtMs - broker.clock.monotonic())
+        try {
+          this.start(broker, { ...request, offset: skippedTo, waitMs })
+        } catch (fault) {
+          this.fail(fault)
+        }
+      })
+    })
     if (!this.isSettled) this.#running = running
   }
 
@@ -121,23 +140,32 @@ class FetchExchange extends Exchange {
   }
 
   override abandon(): void {
+    this.#isAbandoned = true
     this.#running?.cancel()
     this.#giveBackReserved()
   }
 
-  #finish(error: Error | undefined, { log, fromOffset, batches }: FetchAnswer): void {
+  /**
+   * Answers, unless all that was read is not for consumers, such as the marks of transactions: then it returns the offset
+   * to go on from. A client that knows nothing of them would ask for the same for ever.
+   */
+  #finish(error: Error | undefined, { log, fromOffset, batches }: FetchAnswer): number | undefined {
     if (error !== undefined) {
       batches.release()
       this.fail(error)
-      return
+      return undefined
     }
     if (batches.bytes.length === 0) {
       batches.release()
       this.#succeedEmpty()
-      return
+      return undefined
     }
     try {
       const answer = this.#encoder.encode(batches.bytes, fromOffset, log, FETCH_PAYLOAD_BYTES_MAX)
+      if (answer.recordCount === 0 && answer.nextOffset > fromOffset) {
+        answer.release()
+        return answer.nextOffset
+      }
       this.#giveBackReserved()
       this.succeedWithFrame(answer.frame, answer)
     } catch (fault) {
@@ -145,12 +173,14 @@ class FetchExchange extends Exchange {
     } finally {
       batches.release()
     }
+    return undefined
   }
 
   #succeedEmpty(): void {
     this.#giveBackReserved()
     const { highWatermark, logStartOffset } = this.#log
-    this.succeed(`{"records":[],"highWatermark":${highWatermark},"logStartOffset":${logStartOffset}}`)
+    const next = this.#skippedTo < 0 ? '' : `,"nextOffset":${this.#skippedTo}`
+    this.succeed(`{"records":[],"highWatermark":${highWatermark},"logStartOffset":${logStartOffset}${next}}`)
   }
 
   #giveBackReserved(): void {
