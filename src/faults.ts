@@ -28,7 +28,7 @@ export class Faults {
   }
 
   /** Puts a door's protocol under this plan: the result is to be served in its place. */
-  add(protocol: RefusableProtocol): FaultyProtocol {
+  guard(protocol: RefusableProtocol): FaultyProtocol {
     const faulty = new FaultyProtocol(
       protocol,
       (name) => this.#take(name),
@@ -76,6 +76,24 @@ export class Faults {
   ): void {
     if (when !== 'before' && when !== 'after') throw unknown('moment', String(when), ['before', 'after'])
     this.#plan(requestName, { kind: 'drop', when }, options)
+  }
+
+  /**
+   * The same as data: `{"request":"Produce","fail":"NOT_LEADER_OR_FOLLOWER","times":3}`, `{"request":"Fetch","delay":"2s"}`,
+   * `{"request":"PRODUCE","drop":"after"}`.
+   *
+   * @throws BrokerError INVALID_REQUEST
+   */
+  add(plan: Readonly<Record<string, unknown>>): void {
+    const { request, fail, delay, drop, times } = plan
+    const options = times === undefined ? {} : { times: Number(times) }
+    if (typeof request !== 'string' || [fail, delay, drop].filter((each) => each !== undefined).length !== 1) {
+      const message = `Cannot plan ${JSON.stringify(plan)}: {"request":"Produce"} and one of "fail", "delay" and "drop" are needed`
+      throw new BrokerError('INVALID_REQUEST', message)
+    }
+    if (fail !== undefined) this.failNext(request, fail as string, options)
+    else if (delay !== undefined) this.delayNext(request, delay as string, options)
+    else this.dropNext(request, { when: drop as 'before', ...options })
   }
 
   /** Closes all connections, once what is in flight is answered. */

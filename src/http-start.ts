@@ -4,6 +4,7 @@ import type { Config } from './config/config.ts'
 import { SETTINGS } from './config/config.ts'
 import type { Health } from './http/health.ts'
 import type { HttpServer } from './http/http-server.ts'
+import type { TestControls } from './http/test-controls.ts'
 import type { Metrics } from './metrics/metrics.ts'
 import { explainListening } from './start-error.ts'
 
@@ -33,8 +34,9 @@ export class HttpStart {
     readonly metrics: Metrics
     /** Whether to begin at once, whomever that disturbs. */
     readonly isEager: boolean
+    readonly testControls: TestControls | undefined
   }) {
-    const { clock, config, health, metrics, isEager } = parts
+    const { clock, config, health, metrics, isEager, testControls } = parts
     this.#clock = clock
     this.#isEager = isEager
     const begun = new Promise<void>((resolve) => {
@@ -47,7 +49,7 @@ export class HttpStart {
       const { HttpServer } = await import('./http/http-server.ts')
       const { httpAddress: address, httpConnectionsMax: connectionsMax } = config
       return explainListening(SETTINGS.httpAddress, address, () =>
-        HttpServer.listen({ address, health, metrics, connectionsMax }),
+        HttpServer.listen({ address, health, metrics, connectionsMax, testControls }),
       )
     })
     // Whoever waits for it will hear; but if the start fails before, nobody does.

@@ -19,6 +19,7 @@ import { GroupCoordinator } from './groups/coordinator.ts'
 import { GROUP_DEFAULTS } from './groups/group-options.ts'
 import type { GroupOptions } from './groups/group-options.ts'
 import { HttpStart } from './http-start.ts'
+import type { TestControls } from './http/test-controls.ts'
 import { collectFromState } from './live-metrics.ts'
 import { SegmentLogEngine } from './log/segment-log-engine.ts'
 import { Metrics } from './metrics/metrics.ts'
@@ -53,6 +54,8 @@ export interface StartParts {
   readonly isPrivate?: boolean
   /** Whether HTTP may open at once, because there is no start-up of a process to be quick about. */
   readonly isHttpEager?: boolean
+  /** What HTTP lets tests do. */
+  readonly testControls?: TestControls
   /** What is served in place of each door's protocol. */
   readonly wrapProtocol?: (protocol: RefusableProtocol) => Protocol
 }
@@ -101,7 +104,14 @@ export interface RunningBroker {
  */
 export async function startBroker(config: Config, parts: StartParts = {}): Promise<RunningBroker> {
   const { clock = systemClock, fileSystem = nodeFileSystem, logger = silentLogger } = parts
-  const { machineClock = clock, store, isPrivate = false, isHttpEager = false, wrapProtocol = keep } = parts
+  const {
+    machineClock = clock,
+    store,
+    isPrivate = false,
+    isHttpEager = false,
+    wrapProtocol = keep,
+    testControls,
+  } = parts
   const { dataDirectory } = config
   const metrics = new Metrics()
   const state: BrokerState = { store: undefined, engine: undefined, isListening: false, isDraining: false }
@@ -111,7 +121,14 @@ export async function startBroker(config: Config, parts: StartParts = {}): Promi
     const lock = isPrivate ? undefined : await lockDirectory(dataDirectory, fileSystem, clock)
     if (lock === undefined) fileSystem.makeDirectory(dataDirectory)
     else opened.add('the lock of the data directory', () => lock.release())
-    const httpStart = new HttpStart({ clock: machineClock, config, health, metrics, isEager: isHttpEager })
+    const httpStart = new HttpStart({
+      clock: machineClock,
+      config,
+      health,
+      metrics,
+      isEager: isHttpEager,
+      testControls,
+    })
     opened.add('HTTP', () => httpStart.close())
 
     const log = await openLog({ clock, machineClock, fileSystem, logger, metrics, config, state, opened, store })

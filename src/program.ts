@@ -9,6 +9,7 @@ import { readDescriptorsMax } from './config/descriptors.ts'
 import { createProcessLogger } from './logging.ts'
 import type { RunningBroker } from './main.ts'
 import { startBroker } from './main.ts'
+import { formatAddresses, parseEphemeral } from './ephemeral.ts'
 import { formatStartError, StartError } from './start-error.ts'
 import { VERSION } from './version.ts'
 
@@ -20,14 +21,27 @@ const PARENT_CHECK_MS = 250
  */
 const SAME_SIGNAL_MS = 500
 
+/** Where a broker is and keeps its data, which one for a test has its own. */
+const PLACES = new Set(
+  [
+    SETTINGS.tcpAddress,
+    SETTINGS.kafkaAddress,
+    SETTINGS.httpAddress,
+    SETTINGS.dataDirectory,
+    SETTINGS.configDirectory,
+  ].map(({ variable }) => variable),
+)
+
 /** Runs the broker as this process, until a signal stops it. */
 export async function run(): Promise<void> {
   await start(process.argv.slice(2)).catch(fail)
 }
 
-async function start([first]: readonly string[]): Promise<void> {
+async function start(args: readonly string[]): Promise<void> {
+  const [first] = args
   if (first === '--help' || first === '-h') return void process.stdout.write(formatHelp())
   if (first === '--version' || first === '-v') return void process.stdout.write(`${VERSION}\n`)
+  if (args.includes('--ephemeral')) return await startEphemeral(args)
   if (first !== undefined) {
     const hints = ['Settings are environment variables:  --help lists them']
     throw new StartError({
@@ -52,6 +66,27 @@ async function start([first]: readonly string[]): Promise<void> {
     else if (!broker.isStopping) void reloadTopics(broker, logger)
   })
   announce(broker, config, logger)
+}
+
+/** Runs a broker in memory for a test in whatever language, until a signal stops it. */
+async function startEphemeral(args: readonly string[]): Promise<void> {
+  const { port, printAddresses } = parseEphemeral(args)
+  const { startCafeLog } = await import('./start-cafelog.ts')
+  const environment = { [SETTINGS.logLevel.variable]: 'warn', ...process.env }
+  const logger = createProcessLogger(parseConfig(environment, readDescriptorsMax()).logLevel)
+  dieOfMistakes(logger)
+  const settings = Object.entries(process.env).filter(
+    (entry): entry is [string, string] => entry[0].startsWith('CAFELOG_') && !PLACES.has(entry[0]),
+  )
+  const broker = await startCafeLog({
+    ...(port > 0 && { ports: { json: port, kafka: port + 1, http: port + 2 } }),
+    settings: Object.fromEntries(settings),
+    logger,
+  })
+  const stop = () => void broker.close().then(() => process.exit(0), fail)
+  process.on('SIGINT', stop)
+  process.on('SIGTERM', stop)
+  process.stdout.write(formatAddresses(broker.addresses, printAddresses))
 }
 
 /** Says that the broker is ready: a banner for people, a line of log for everything else. */
@@ -159,8 +194,12 @@ function formatHelp(): string {
   )
   return [
     'Usage: cafelog [--help] [--version]',
+    '       cafelog --ephemeral [--port N] [--print-addresses json|text]',
     '',
     'Runs a CafeLog broker until it gets SIGINT or SIGTERM. SIGHUP makes it read topics.yml again.',
+    'With --ephemeral it is one for a test: in memory, on free ports of 127.0.0.1 or on N, N+1 and N+2 for JSON, Kafka and',
+    'HTTP, with a clock and faults that can be set over HTTP.',
+    '',
     'Everything is set by environment variables:',
     '',
     ...settings,

@@ -1,4 +1,5 @@
 import { AdvancingClock } from './base/advancing-clock.ts'
+import { BrokerError } from './base/broker-error.ts'
 import { systemClock } from './base/clock.ts'
 import { nodeFileSystem } from './base/file-system.ts'
 import type { Logger } from './base/logger.ts'
@@ -89,10 +90,18 @@ export async function startCafeLog(options: CafeLogOptions = {}): Promise<CafeLo
   const clock = new AdvancingClock(systemClock)
   const faults = new Faults(clock)
   const isInMemory = directory === undefined
-  const broker = await startBroker(parseConfig(settingsOf(options), readDescriptorsMax()), {
+  const broker: RunningBroker = await startBroker(parseConfig(settingsOf(options), readDescriptorsMax()), {
     clock,
     machineClock: systemClock,
-    wrapProtocol: (protocol) => faults.add(protocol),
+    wrapProtocol: (protocol) => faults.guard(protocol),
+    testControls: {
+      now: () => clock.now(),
+      advance: (duration) => clock.advance(readDuration(duration)),
+      addFault: (fault) => faults.add(fault),
+      clearFaults: () => faults.clear(),
+      dropConnections: () => faults.dropConnections(),
+      createTopic: (topic) => createTopic(broker, readTopic(topic)),
+    },
     fileSystem: isInMemory ? new MemoryFileSystem(options.memoryBytesMax ?? MEMORY_DISK_BYTES) : nodeFileSystem,
     isPrivate: isInMemory,
     isHttpEager: true,
@@ -136,6 +145,22 @@ function settingsOf(options: CafeLogOptions): Record<string, string> {
 async function createTopic({ topics }: RunningBroker, topic: string | NewTopic): Promise<void> {
   const { name, partitions = 1, config = {} } = typeof topic === 'string' ? { name: topic } : topic
   await topics.create({ name, partitionCount: partitions, overrides: config })
+}
+
+/** @throws BrokerError INVALID_REQUEST */
+function readTopic(topic: Readonly<Record<string, unknown>>): NewTopic {
+  const { name, partitions, config } = topic
+  const isRight =
+    typeof name === 'string' &&
+    (partitions === undefined || typeof partitions === 'number') &&
+    (config === undefined || (typeof config === 'object' && config !== null && Object.values(config).every(isText)))
+  if (isRight) return topic as unknown as NewTopic
+  const wanted = '{"name":"orders","partitions":4,"config":{"retention.ms":"7d"}}'
+  throw new BrokerError('INVALID_REQUEST', `Cannot make the topic ${JSON.stringify(topic)}: ${wanted} would be right`)
+}
+
+function isText(value: unknown): boolean {
+  return typeof value === 'string'
 }
 
 function readDuration(duration: string | number): number {

@@ -5,6 +5,8 @@ import { EXPOSITION_CONTENT_TYPE, Exposition } from '../metrics/exposition.ts'
 import type { Metrics } from '../metrics/metrics.ts'
 import type { Health } from './health.ts'
 import { formatChecks } from './health.ts'
+import type { TestControls } from './test-controls.ts'
+import { serveTestControls } from './test-controls.ts'
 
 const HEADER_BYTES_MAX = 8 * 1024
 const BODY_BYTES_MAX = 1024 * 1024
@@ -33,10 +35,12 @@ export class HttpServer {
     readonly metrics: Metrics
     /** Scrapers, orchestrators and a few people; more are closed at once. */
     readonly connectionsMax: number
+    /** Of a broker inside a test. */
+    readonly testControls?: TestControls | undefined
   }): Promise<HttpServer> {
     let exposition: Promise<Exposition> | undefined
     const getExposition = () => (exposition ??= Exposition.start(options.metrics))
-    const app = createApp(options.health, getExposition)
+    const app = createApp(options.health, getExposition, options.testControls)
     app.server.maxConnections = options.connectionsMax
     await app.ready()
     // By Node's own means: without a host they take IPv6 and IPv4, or IPv4 alone where there is no IPv6.
@@ -69,7 +73,11 @@ export class HttpServer {
   }
 }
 
-function createApp(health: Health, getExposition: () => Promise<Exposition>): FastifyInstance {
+function createApp(
+  health: Health,
+  getExposition: () => Promise<Exposition>,
+  testControls: TestControls | undefined,
+): FastifyInstance {
   const app = fastify({
     logger: false,
     bodyLimit: BODY_BYTES_MAX,
@@ -112,6 +120,7 @@ function createApp(health: Health, getExposition: () => Promise<Exposition>): Fa
     return reply.header('content-type', EXPOSITION_CONTENT_TYPE).send(text)
   })
 
+  if (testControls !== undefined) serveTestControls(app, testControls)
   refuseTheRest(app)
   return app
 }
