@@ -29,6 +29,8 @@ import { IncrementalAlterConfigs } from './apis/44-incremental-alter-configs.ts'
 import { AlterPartitionReassignments } from './apis/45-alter-partition-reassignments.ts'
 import { ListPartitionReassignments } from './apis/46-list-partition-reassignments.ts'
 import { OffsetDelete } from './apis/47-offset-delete.ts'
+import { DescribeClientQuotas } from './apis/48-describe-client-quotas.ts'
+import { DescribeUserScramCredentials } from './apis/50-describe-user-scram-credentials.ts'
 import { DescribeCluster } from './apis/60-describe-cluster.ts'
 import { ConsumerGroupHeartbeat } from './apis/68-consumer-group-heartbeat.ts'
 import { ConsumerGroupDescribe } from './apis/69-consumer-group-describe.ts'
@@ -46,6 +48,7 @@ import { offsetCommit, offsetDelete, offsetFetch } from './handlers/group-offset
 import { listOffsets, offsetForLeaderEpoch } from './handlers/list-offsets.ts'
 import { metadata } from './handlers/metadata.ts'
 import { produce } from './handlers/produce.ts'
+import { describeClientQuotas, describeUserScramCredentials } from './handlers/quotas.ts'
 import { alterPartitionReassignments, electLeaders, listPartitionReassignments } from './handlers/reassignments.ts'
 import { describeTopicPartitions } from './handlers/topic-partitions.ts'
 import { createPartitions, createTopics, deleteRecords, deleteTopics } from './handlers/topics.ts'
@@ -85,6 +88,8 @@ export function createRegistry(): Registry<RequestContext> {
   registry.serve(AlterPartitionReassignments, alterPartitionReassignments)
   registry.serve(ListPartitionReassignments, listPartitionReassignments)
   registry.serve(OffsetDelete, offsetDelete)
+  registry.serve(DescribeClientQuotas, describeClientQuotas)
+  registry.serve(DescribeUserScramCredentials, describeUserScramCredentials)
   registry.serve(DescribeCluster, describeCluster)
   registry.serve(ConsumerGroupHeartbeat, consumerGroupHeartbeat)
   registry.serve(ConsumerGroupDescribe, consumerGroupDescribe)
