@@ -2,10 +2,16 @@ import { existsSync, readFileSync } from 'node:fs'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Produce } from '../../src/protocols/kafka/apis/00-produce.ts'
 import { Fetch } from '../../src/protocols/kafka/apis/01-fetch.ts'
+import { SaslHandshake } from '../../src/protocols/kafka/apis/17-sasl-handshake.ts'
 import { CreateTopics } from '../../src/protocols/kafka/apis/19-create-topics.ts'
 import { DescribeConfigs } from '../../src/protocols/kafka/apis/32-describe-configs.ts'
 import { AlterConfigs } from '../../src/protocols/kafka/apis/33-alter-configs.ts'
+import { SaslAuthenticate } from '../../src/protocols/kafka/apis/36-sasl-authenticate.ts'
 import { IncrementalAlterConfigs } from '../../src/protocols/kafka/apis/44-incremental-alter-configs.ts'
+import { DescribeClientQuotas } from '../../src/protocols/kafka/apis/48-describe-client-quotas.ts'
+import { AlterClientQuotas } from '../../src/protocols/kafka/apis/49-alter-client-quotas.ts'
+import { DescribeUserScramCredentials } from '../../src/protocols/kafka/apis/50-describe-user-scram-credentials.ts'
+import { AlterUserScramCredentials } from '../../src/protocols/kafka/apis/51-alter-user-scram-credentials.ts'
 import { ERROR_CODES } from '../../src/protocols/kafka/error-codes.ts'
 import { decodeRecords, getCodec, hasLogAppendTime } from '../../src/record/record-batch.ts'
 import type { TestRecord } from '../support/batches.ts'
@@ -319,4 +325,50 @@ test('a largest timestamp that is not the largest is put right', async () => {
   const batch = buildBatch(recordsAt(1000, 999))
   await produce('sorted-as-text', withMaxTimestamp(batch, 999))
   expect((await fetchBatch('sorted-as-text', 0)).subarray(21).equals(batch.subarray(21))).toBe(true)
+})
+
+test('quotas, users and authentication: there are none, and tools that look for them go on', async () => {
+  const components = [{ entityType: 'user', matchType: 2, match: null }]
+  expect(await client.ask(DescribeClientQuotas, 1, { components, strict: false })).toMatchObject({
+    errorCode: 0,
+    entries: [],
+  })
+  const entity = [{ entityType: 'user', entityName: 'alice' }]
+  const setQuota = (remove: boolean) => ({ entity, ops: [{ key: 'producer_byte_rate', value: 1000, remove }] })
+  const altered = await client.ask(AlterClientQuotas, 1, {
+    entries: [setQuota(false), setQuota(true)],
+    validateOnly: false,
+  })
+  expect(altered.entries).toMatchObject([
+    { errorCode: ERROR_CODES.INVALID_REQUEST, entity },
+    { errorCode: 0, entity },
+  ])
+
+  expect(await client.ask(DescribeUserScramCredentials, 0, { users: null })).toMatchObject({
+    errorCode: 0,
+    results: [],
+  })
+  const users = [{ name: 'alice' }, { name: 'bob' }, { name: 'bob' }]
+  expect((await client.ask(DescribeUserScramCredentials, 0, { users })).results).toMatchObject([
+    { user: 'alice', errorCode: ERROR_CODES.RESOURCE_NOT_FOUND, credentialInfos: [] },
+    { user: 'bob', errorCode: ERROR_CODES.DUPLICATE_RESOURCE },
+  ])
+  const salted = { mechanism: 1, iterations: 4096, salt: Buffer.from('salt'), saltedPassword: Buffer.from('salted') }
+  const scram = await client.ask(AlterUserScramCredentials, 0, {
+    deletions: [{ name: 'alice', mechanism: 1 }],
+    upsertions: [{ name: 'bob', ...salted }],
+  })
+  expect(scram.results).toMatchObject([
+    { user: 'alice', errorCode: ERROR_CODES.RESOURCE_NOT_FOUND },
+    { user: 'bob', errorCode: ERROR_CODES.UNSUPPORTED_SASL_MECHANISM },
+  ])
+
+  const { ILLEGAL_SASL_STATE } = ERROR_CODES
+  expect(await client.ask(SaslHandshake, 1, { mechanism: 'PLAIN' })).toEqual({
+    errorCode: ILLEGAL_SASL_STATE,
+    mechanisms: [],
+  })
+  expect(await client.ask(SaslAuthenticate, 2, { authBytes: Buffer.from('token') })).toMatchObject({
+    errorCode: ILLEGAL_SASL_STATE,
+  })
 })

@@ -11,6 +11,7 @@ import { LeaveGroup } from './apis/13-leave-group.ts'
 import { SyncGroup } from './apis/14-sync-group.ts'
 import { DescribeGroups } from './apis/15-describe-groups.ts'
 import { ListGroups } from './apis/16-list-groups.ts'
+import { SaslHandshake } from './apis/17-sasl-handshake.ts'
 import { ApiVersions } from './apis/18-api-versions.ts'
 import { CreateTopics } from './apis/19-create-topics.ts'
 import { DeleteTopics } from './apis/20-delete-topics.ts'
@@ -22,6 +23,7 @@ import { DeleteAcls } from './apis/31-delete-acls.ts'
 import { DescribeConfigs } from './apis/32-describe-configs.ts'
 import { AlterConfigs } from './apis/33-alter-configs.ts'
 import { DescribeLogDirs } from './apis/35-describe-log-dirs.ts'
+import { SaslAuthenticate } from './apis/36-sasl-authenticate.ts'
 import { CreatePartitions } from './apis/37-create-partitions.ts'
 import { DeleteGroups } from './apis/42-delete-groups.ts'
 import { ElectLeaders } from './apis/43-elect-leaders.ts'
@@ -30,7 +32,9 @@ import { AlterPartitionReassignments } from './apis/45-alter-partition-reassignm
 import { ListPartitionReassignments } from './apis/46-list-partition-reassignments.ts'
 import { OffsetDelete } from './apis/47-offset-delete.ts'
 import { DescribeClientQuotas } from './apis/48-describe-client-quotas.ts'
+import { AlterClientQuotas } from './apis/49-alter-client-quotas.ts'
 import { DescribeUserScramCredentials } from './apis/50-describe-user-scram-credentials.ts'
+import { AlterUserScramCredentials } from './apis/51-alter-user-scram-credentials.ts'
 import { DescribeCluster } from './apis/60-describe-cluster.ts'
 import { ConsumerGroupHeartbeat } from './apis/68-consumer-group-heartbeat.ts'
 import { ConsumerGroupDescribe } from './apis/69-consumer-group-describe.ts'
@@ -38,6 +42,12 @@ import { DescribeTopicPartitions } from './apis/75-describe-topic-partitions.ts'
 import type { RequestContext } from './context.ts'
 import { createAcls, deleteAcls, describeAcls } from './handlers/acls.ts'
 import { apiVersions } from './handlers/api-versions.ts'
+import {
+  alterUserScramCredentials,
+  describeUserScramCredentials,
+  saslAuthenticate,
+  saslHandshake,
+} from './handlers/authentication.ts'
 import { heartbeat, joinGroup, leaveGroup, syncGroup } from './handlers/classic-groups.ts'
 import { describeCluster, describeLogDirs, findCoordinator } from './handlers/cluster.ts'
 import { alterConfigs, describeConfigs, incrementalAlterConfigs } from './handlers/configs.ts'
@@ -48,7 +58,7 @@ import { offsetCommit, offsetDelete, offsetFetch } from './handlers/group-offset
 import { listOffsets, offsetForLeaderEpoch } from './handlers/list-offsets.ts'
 import { metadata } from './handlers/metadata.ts'
 import { produce } from './handlers/produce.ts'
-import { describeClientQuotas, describeUserScramCredentials } from './handlers/quotas.ts'
+import { alterClientQuotas, describeClientQuotas } from './handlers/quotas.ts'
 import { alterPartitionReassignments, electLeaders, listPartitionReassignments } from './handlers/reassignments.ts'
 import { describeTopicPartitions } from './handlers/topic-partitions.ts'
 import { createPartitions, createTopics, deleteRecords, deleteTopics } from './handlers/topics.ts'
@@ -70,6 +80,7 @@ export function createRegistry(): Registry<RequestContext> {
   registry.serve(SyncGroup, syncGroup)
   registry.serve(DescribeGroups, describeGroups)
   registry.serve(ListGroups, listGroups)
+  registry.serve(SaslHandshake, saslHandshake)
   registry.serve(ApiVersions, apiVersions)
   registry.serve(CreateTopics, createTopics)
   registry.serve(DeleteTopics, deleteTopics)
@@ -81,6 +92,7 @@ export function createRegistry(): Registry<RequestContext> {
   registry.serve(DescribeConfigs, describeConfigs)
   registry.serve(AlterConfigs, alterConfigs)
   registry.serve(DescribeLogDirs, describeLogDirs)
+  registry.serve(SaslAuthenticate, saslAuthenticate)
   registry.serve(CreatePartitions, createPartitions)
   registry.serve(DeleteGroups, deleteGroups)
   registry.serve(ElectLeaders, electLeaders)
@@ -89,7 +101,9 @@ export function createRegistry(): Registry<RequestContext> {
   registry.serve(ListPartitionReassignments, listPartitionReassignments)
   registry.serve(OffsetDelete, offsetDelete)
   registry.serve(DescribeClientQuotas, describeClientQuotas)
+  registry.serve(AlterClientQuotas, alterClientQuotas)
   registry.serve(DescribeUserScramCredentials, describeUserScramCredentials)
+  registry.serve(AlterUserScramCredentials, alterUserScramCredentials)
   registry.serve(DescribeCluster, describeCluster)
   registry.serve(ConsumerGroupHeartbeat, consumerGroupHeartbeat)
   registry.serve(ConsumerGroupDescribe, consumerGroupDescribe)

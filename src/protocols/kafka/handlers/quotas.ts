@@ -1,25 +1,24 @@
 import type { DescribeClientQuotas } from '../apis/48-describe-client-quotas.ts'
-import type { DescribeUserScramCredentials } from '../apis/50-describe-user-scram-credentials.ts'
+import type { AlterClientQuotas } from '../apis/49-alter-client-quotas.ts'
 import type { RequestContext } from '../context.ts'
 import { Refusal } from '../refusal.ts'
 import type { Handler } from '../registry.ts'
 
-// Clients have no quotas and users no passwords here. Tools that list all settings of users and clients ask for both.
+// Nobody is slowed down, so no quota that is set would be kept.
 
-/** There are none, whatever is filtered. */
+/** There are none. */
 export const describeClientQuotas: Handler<typeof DescribeClientQuotas, RequestContext> = () => ({
   errorCode: 0,
   errorMessage: null,
   entries: [],
 })
 
-/** There are none to list, and nobody who could be asked about. */
-export const describeUserScramCredentials: Handler<typeof DescribeUserScramCredentials, RequestContext> = (
-  { users },
-  context,
-) => {
-  const names = new Set((users ?? []).map(({ name }) => name))
-  const unknown = (user: string) => new Refusal('RESOURCE_NOT_FOUND', `There is no user ${JSON.stringify(user)}`)
-  const results = [...names].map((user) => ({ user, ...context.describe(unknown(user)), credentialInfos: [] }))
-  return { errorCode: 0, errorMessage: null, results }
-}
+/** None can be set; removing them is done before it begins. */
+export const alterClientQuotas: Handler<typeof AlterClientQuotas, RequestContext> = ({ entries }, context) => ({
+  entries: entries.map(({ entity, ops }) => {
+    const op = ops.find(({ remove }) => !remove)
+    if (op === undefined) return { errorCode: 0, errorMessage: null, entity }
+    const message = `Cannot set the quota ${JSON.stringify(op.key)}: this broker slows nobody down`
+    return { ...context.describe(new Refusal('INVALID_REQUEST', message)), entity }
+  }),
+})
