@@ -34,6 +34,7 @@ type SegmentRow = [
   sizeBytes: number,
   maxTimestamp: number,
   firstAppendMs: number,
+  cleanings?: number,
 ]
 type PartitionRow = [
   topic: string,
@@ -43,6 +44,7 @@ type PartitionRow = [
   durableBytes: number,
   epochs: EpochStart[],
   segments: SegmentRow[],
+  cleanedOffset?: number,
 ]
 
 /**
@@ -136,11 +138,13 @@ function decodeSlot(bytes: Buffer): { sequence: number; payload: Buffer } | unde
 
 function encodePartition({ topic, partition, facts }: PartitionEntry): PartitionRow {
   const segments = facts.segments.map((segment): SegmentRow => {
-    const { baseOffset, nextOffset, sizeBytes, maxTimestamp, firstAppendMs } = segment
-    return [baseOffset, nextOffset, sizeBytes, maxTimestamp, firstAppendMs]
+    const { baseOffset, nextOffset, sizeBytes, maxTimestamp, firstAppendMs, cleanings } = segment
+    const row: SegmentRow = [baseOffset, nextOffset, sizeBytes, maxTimestamp, firstAppendMs]
+    if (cleanings > 0) row.push(cleanings)
+    return row
   })
-  const { logStartOffset, durableOffset, durableBytes, epochs } = facts
-  return [topic, partition, logStartOffset, durableOffset, durableBytes, [...epochs], segments]
+  const { logStartOffset, durableOffset, durableBytes, epochs, cleanedOffset } = facts
+  return [topic, partition, logStartOffset, durableOffset, durableBytes, [...epochs], segments, cleanedOffset]
 }
 
 /** The checksum has vouched for the payload: what does not fit is our own mistake. */
@@ -156,11 +160,11 @@ function decodeState(payload: Buffer): CheckpointState {
 }
 
 function decodePartition(row: PartitionRow): PartitionEntry {
-  const [topic, partition, logStartOffset, durableOffset, durableBytes, epochs, rows] = row
-  const segments = rows.map(([baseOffset, nextOffset, sizeBytes, maxTimestamp, firstAppendMs]) => {
-    return { baseOffset, nextOffset, sizeBytes, maxTimestamp, firstAppendMs }
+  const [topic, partition, logStartOffset, durableOffset, durableBytes, epochs, rows, cleanedOffset = 0] = row
+  const segments = rows.map(([baseOffset, nextOffset, sizeBytes, maxTimestamp, firstAppendMs, cleanings = 0]) => {
+    return { baseOffset, nextOffset, sizeBytes, maxTimestamp, firstAppendMs, cleanings }
   })
-  const facts = { logStartOffset, durableOffset, durableBytes, epochs, segments }
+  const facts = { logStartOffset, durableOffset, durableBytes, epochs, segments, cleanedOffset }
   return { topic: parseTopicName(topic), partition, facts }
 }
 

@@ -28,6 +28,10 @@ export interface LogContext {
   observeSync(seconds: number): void
   /** A segment was begun: there may be something for retention to do. */
   noteRolled(log: SegmentPartitionLog): void
+  /** Saves the state as it is now in both files of the checkpoint; rejects when that is not certain. */
+  saveCheckpoint(): Promise<void>
+  /** Lets other work have a turn of the event loop. */
+  yieldTurn(): Promise<void>
   /** Makes the log start durable, then removes what lies below it. */
   saveLogStart(log: SegmentPartitionLog): Promise<void>
 }

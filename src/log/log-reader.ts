@@ -7,6 +7,7 @@ import {
   getBaseOffset,
   getBatchBytes,
   getLastOffsetDelta,
+  getRecordCount,
 } from '../record/record-batch.ts'
 import type { LogContext } from './log-context.ts'
 import type { ReadBatches } from './log-engine.ts'
@@ -188,16 +189,27 @@ export class LogReader {
     done: (error: Error | undefined, batches: ReadBatches) => void,
   ): void {
     const { segment, position } = start
+    if (segment.isGone) {
+      // Cleaned or removed while it was read: what takes its place is read instead.
+      this.#context.buffers.giveBack(buffer)
+      return this.read(fromOffset, bytesMax, done)
+    }
     let at = 0
     let offset = start.baseOffset
+    let records = Math.min(0, start.baseOffset - fromOffset)
     let fault: string | undefined
     while (at + BATCH_HEADER_BYTES <= count && offset < this.#log.highWatermark) {
       const bytes = getBatchBytes(buffer, at)
       if (at + bytes > count && position + at + bytes <= segment.sizeBytes) break
       fault = findBatchFault(buffer, at, count)
-      if (fault === undefined && getBaseOffset(buffer, at) !== offset) fault = `its base offset is not ${offset}`
+      if (fault === undefined) {
+        const baseOffset = getBaseOffset(buffer, at)
+        const isNext = segment.cleanings === 0 ? baseOffset === offset : baseOffset >= offset
+        if (!isNext) fault = `its base offset is ${baseOffset}, not ${offset}`
+        offset = baseOffset + getLastOffsetDelta(buffer, at) + 1
+      }
       if (fault !== undefined) break
-      offset += getLastOffsetDelta(buffer, at) + 1
+      records += getRecordCount(buffer, at)
       at += bytes
     }
     if (at > 0) {
@@ -206,7 +218,7 @@ export class LogReader {
         { offset, segment, position: position + at },
       ]
       this.readBytes += at
-      this.readRecords += offset - fromOffset
+      this.readRecords += Math.max(0, records)
       const buffers = this.#context.buffers
       return done(undefined, { bytes: buffer.subarray(0, at), release: () => buffers.giveBack(buffer) })
     }

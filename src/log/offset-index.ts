@@ -44,6 +44,11 @@ export class OffsetIndex {
     this.#count++
   }
 
+  /** Drops the entries from number `count` on. */
+  truncate(count: number): void {
+    this.#count = Math.min(this.#count, count)
+  }
+
   /** The last entry at or before an offset: the position to start walking from. 0 when there is none. */
   positionOfOffset(relativeOffset: number): number {
     return this.#positionOfLast((at) => this.#bytes.readUInt32BE(at) <= relativeOffset)

@@ -11,6 +11,8 @@ export interface PartitionFacts {
   /** How many bytes of the last segment in `segments` lie below the recovery point. */
   readonly durableBytes: number
   readonly epochs: readonly EpochStart[]
+  /** Below this offset no two records have the same key: so far compaction has come. */
+  readonly cleanedOffset: number
   /** In order; the last one is where the recovery point lies. Empty for a partition that was never written. */
   readonly segments: readonly SegmentFacts[]
 }

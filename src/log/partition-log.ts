@@ -9,8 +9,9 @@ import type { Acks, AppendWaiter, LogConfig, PartitionLog, ReadBatches } from '.
 import { type FoundRecord, LogReader, type ReadableLog } from './log-reader.ts'
 import type { OpenFile } from './open-files.ts'
 import type { EpochStart, PartitionFacts } from './partition-facts.ts'
-import { countExpired, isTooOld, retentionLimits, type RetentionReason } from './retention.ts'
+import { countExpired, isTooOld, retentionLimits, type RetentionReason, rollAfterMs } from './retention.ts'
 import { Segment, type SegmentFacts } from './segment.ts'
+import { canBeOffered, placeSwap, removeSwallowed, type SegmentSwap, segmentsToSave } from './segment-swap.ts'
 import { Waiters } from './waiters.ts'
 import { writeBatches } from './write-batches.ts'
 
@@ -37,6 +38,8 @@ export class SegmentPartitionLog implements PartitionLog, ReadableLog {
   readonly directory: string
   logStartOffset: number
   highWatermark: number
+  /** Below this offset no two records have the same key; set by the cleaner. */
+  cleanedOffset: number
   failure: Error | undefined
   /** Counters for the metrics, since the start. */
   appendedRecords = 0
@@ -55,6 +58,7 @@ export class SegmentPartitionLog implements PartitionLog, ReadableLog {
   #savedLogStarts: [number, number] = [0, 0]
 
   #deleteReason: RetentionReason = 'manual'
+  #swap: SegmentSwap | undefined
 
   #pending: Buffer[] = []
   #pendingCounts: number[] = []
@@ -82,6 +86,7 @@ export class SegmentPartitionLog implements PartitionLog, ReadableLog {
     this.#segments = facts.segments.map((segment) => this.#watch(new Segment(place.directory, context.files, segment)))
     this.#epochs = [...facts.epochs]
     this.logStartOffset = facts.logStartOffset
+    this.cleanedOffset = facts.cleanedOffset
     this.#nextOffset = facts.durableOffset
     this.#writtenOffset = facts.durableOffset
     this.#durableOffset = facts.durableOffset
@@ -131,7 +136,7 @@ export class SegmentPartitionLog implements PartitionLog, ReadableLog {
   facts(): PartitionFacts {
     const segments: SegmentFacts[] = []
     let durableBytes = 0
-    for (const segment of this.#segments) {
+    for (const segment of segmentsToSave(this.#segments, this.#swap)) {
       if (segment.baseOffset > this.#durableOffset || !segment.isNameSynced) break
       const isLast = segment.nextOffset >= this.#durableOffset
       durableBytes = segment.syncedBytes
@@ -143,14 +148,15 @@ export class SegmentPartitionLog implements PartitionLog, ReadableLog {
       durableOffset: this.#durableOffset,
       durableBytes,
       epochs: this.#epochs.filter(([, startOffset]) => startOffset <= this.#durableOffset),
+      cleanedOffset: this.cleanedOffset,
       segments,
     }
   }
 
   #durableFacts(segment: Segment): SegmentFacts {
-    const { baseOffset, syncedBytes, syncedMaxTimestamp, firstAppendMs } = segment
+    const { syncedBytes, syncedMaxTimestamp } = segment
     const nextOffset = this.#durableOffset
-    return { baseOffset, nextOffset, sizeBytes: syncedBytes, maxTimestamp: syncedMaxTimestamp, firstAppendMs }
+    return { ...segment.facts, nextOffset, sizeBytes: syncedBytes, maxTimestamp: syncedMaxTimestamp }
   }
 
   configure(config: LogConfig): void {
@@ -301,6 +307,8 @@ export class SegmentPartitionLog implements PartitionLog, ReadableLog {
   /** Removes the segments below the log start that both files of the checkpoint have, oldest first. */
   removeDoomed(): void {
     if (this.failure !== undefined || this.#segments.at(-1)?.isNameSynced === false) return
+    // A start may go by what is to be put in the place of some of them; the next pass removes that.
+    if (this.#swap?.stage === 'offered') return
     const doomed = this.#doomed(this.#savedLogStarts[0])
     if (doomed.length === 0) return
     this.#segments.splice(0, doomed.length)
@@ -317,6 +325,55 @@ export class SegmentPartitionLog implements PartitionLog, ReadableLog {
     }
     this.#context.fileSystem.syncDirectory(this.directory, () => {})
     this.#context.logger.info({ topic, partition, segments: doomed.length, logStartOffset }, 'removed expired segments')
+  }
+
+  // ----------------------------------------------------------------------------------------------- compaction
+
+  /** What the cleaner has not finished yet; nothing else may be cleaned before. */
+  get swap(): SegmentSwap | undefined {
+    return this.#swap
+  }
+
+  /** Has the checkpoint say from now on that a cleaned segment is there; false if the log has changed meanwhile. */
+  offerSwap(swap: SegmentSwap): boolean {
+    assert(this.#swap === undefined, 'one segment is cleaned at a time')
+    if (this.failure !== undefined || !canBeOffered(this.#segments, swap)) return false
+    this.#watch(swap.segment)
+    this.#swap = swap
+    return true
+  }
+
+  /** Puts the cleaned segment in its place; both files of the checkpoint have it. Throws the system's error. */
+  placeSwap(): void {
+    assert(this.#swap !== undefined && this.failure === undefined, 'there is something to put in place')
+    placeSwap(
+      { directory: this.directory, fileSystem: this.#context.fileSystem, files: this.#context.files },
+      this.#segments,
+      this.#swap,
+    )
+    this.#reader.forget()
+  }
+
+  /** Removes what the cleaned segment has swallowed; its name is durable. Throws the system's error. */
+  removeSwallowed(): void {
+    assert(this.#swap?.stage === 'placed' && this.failure === undefined, 'there is something to remove')
+    removeSwallowed(this.#context.fileSystem, this.#swap)
+  }
+
+  /** The cleaned segment is in its place for good. */
+  endSwap(): void {
+    this.#swap = undefined
+    this.#context.noteRolled(this)
+  }
+
+  /** Begins a new segment if the last one is due: of a log that nobody writes to, the cleaner could not have it otherwise. */
+  rollIfDue(now: number): void {
+    const active = this.#segments.at(-1)
+    if (active === undefined || active.sizeBytes === 0 || this.failure !== undefined) return
+    const isQuiet = this.#pending.length === 0 && this.highWatermark === this.#nextOffset && active.isDurable
+    if (!isQuiet || now - active.firstAppendMs < rollAfterMs(this.#config)) return
+    this.#roll()
+    this.#sync(true)
   }
 
   /** Makes everything durable, whatever the policy. Rejects with the failure of the log, if it has one. */
@@ -360,7 +417,7 @@ export class SegmentPartitionLog implements PartitionLog, ReadableLog {
     if (active === undefined) return this.#roll()
     if (active.sizeBytes === 0) return active
     const isFull = active.sizeBytes + batch.length > this.#config.segmentBytes
-    const isOld = now - active.firstAppendMs >= this.#config.segmentMs
+    const isOld = now - active.firstAppendMs >= rollAfterMs(this.#config)
     const isWide = this.#nextOffset - active.baseOffset > SEGMENT_OFFSETS_MAX
     return isFull || isOld || isWide ? this.#roll() : active
   }

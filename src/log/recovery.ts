@@ -9,8 +9,10 @@ import {
   getLastOffsetDelta,
   getLeaderEpoch,
   getMaxTimestamp,
+  getRecordCount,
 } from '../record/record-batch.ts'
 import { writeFully } from './checkpoint.ts'
+import { finishCleaning } from './cleaner-leftovers.ts'
 import type { EpochStart, PartitionFacts } from './partition-facts.ts'
 import { parseSegmentFileName, readFully, segmentFileName, type SegmentFacts } from './segment.ts'
 
@@ -57,26 +59,36 @@ export function assumeFacts(
   now: number,
   noteEpoch: (leaderEpoch: number) => void,
 ): PartitionFacts {
-  const bases = listSegments(fileSystem, directory)
+  // Nobody knows which of them were to take a segment's place; the segments are still there, since they go last.
+  finishCleaning(fileSystem, directory, [])
+  let bases = listSegments(fileSystem, directory)
+  const newest = bases.at(-1)
   const segments: SegmentFacts[] = []
   const epochs: EpochStart[] = []
-  for (const [i, base] of bases.entries()) {
+  for (let i = 0; i < bases.length; i++) {
+    const base = bases[i]
     const isLast = i === bases.length - 1
     const path = join(directory, segmentFileName(base, '.log'))
     const sizeBytes = fileSystem.sizeOf(path) ?? 0
     const file = fileSystem.open(path, 'write')
-    const { maxTimestamp, firstAppendMs } = scanBatches(file, emptySegment(base), sizeBytes, now, (epoch, offset) => {
+    const visit = (epoch: number, offset: number) => {
       noteEpoch(epoch)
       if (!isLast && epoch > (epochs.at(-1)?.[0] ?? -1)) epochs.push([epoch, offset])
-    })
+    }
+    const found = scanBatches(file, emptySegment(base), sizeBytes, now, !isLast, visit)
     if (!isLast) file.syncNow()
     file.close()
+    // A segment that reaches over the next ones was made of them by compaction, and was put in place before they went.
+    bases = bases.filter((other) => other <= base || other >= found.nextOffset || other === newest)
     if (isLast) segments.push(emptySegment(base))
-    else segments.push({ baseOffset: base, nextOffset: bases[i + 1], sizeBytes, maxTimestamp, firstAppendMs })
+    else segments.push({ ...found, nextOffset: bases[i + 1], sizeBytes })
   }
   fileSystem.syncDirectoryNow(directory)
+  finishCleaning(fileSystem, directory, segments)
+  fileSystem.syncDirectoryNow(directory)
   const logStartOffset = bases.at(0) ?? 0
-  return { logStartOffset, durableOffset: bases.at(-1) ?? 0, durableBytes: 0, epochs, segments }
+  const durableOffset = bases.at(-1) ?? 0
+  return { logStartOffset, durableOffset, durableBytes: 0, epochs, cleanedOffset: 0, segments }
 }
 
 function listSegments(fileSystem: FileSystem, directory: string): number[] {
@@ -115,6 +127,8 @@ class Recovery {
 
   run(): Recovered {
     try {
+      const { isChanged } = finishCleaning(this.#fileSystem, this.#directory, this.#known.segments)
+      if (isChanged) this.#isDirectoryChanged = true
       const damage = this.#findDamage()
       if (damage !== undefined) throw new Error(damage)
       this.#removeExpired()
@@ -133,6 +147,7 @@ class Recovery {
       durableOffset: this.#nextOffset,
       durableBytes: this.#durableBytes,
       epochs: this.#epochs,
+      cleanedOffset: this.#known.cleanedOffset,
       segments: this.#segments,
     }
     return { facts, truncatedBytes: this.#truncatedBytes, failure: undefined }
@@ -147,7 +162,8 @@ class Recovery {
       const size = this.#fileSystem.sizeOf(path)
       if (size === undefined && segment.sizeBytes > 0 && !isExpired)
         return `${path} is missing: it held ${segment.sizeBytes} bytes`
-      if (size !== undefined && size < segment.sizeBytes) {
+      const isOther = size !== segment.sizeBytes && segment.cleanings > 0
+      if (size !== undefined && (size < segment.sizeBytes || isOther)) {
         return `${path} has ${size} bytes: ${segment.sizeBytes} had been synced`
       }
     }
@@ -209,7 +225,9 @@ class Recovery {
     }
     const file = this.#fileSystem.open(path, 'write')
     try {
-      const found = scanBatches(file, segment, size, this.#now, (epoch, offset) => this.#noteEpoch(epoch, offset))
+      const found = scanBatches(file, segment, size, this.#now, false, (epoch, offset) => {
+        this.#noteEpoch(epoch, offset)
+      })
       this.#truncatedBytes += size - found.sizeBytes
       rewrite(file, segment.sizeBytes, found.sizeBytes)
       file.truncate(found.sizeBytes)
@@ -267,30 +285,37 @@ function rewrite(file: File, from: number, to: number): void {
 }
 
 function emptySegment(baseOffset: number): SegmentFacts {
-  return { baseOffset, nextOffset: baseOffset, sizeBytes: 0, maxTimestamp: -1, firstAppendMs: 0 }
+  return { baseOffset, nextOffset: baseOffset, sizeBytes: 0, maxTimestamp: -1, firstAppendMs: 0, cleanings: 0 }
 }
 
 /**
  * Walks the batches of a file from `from.sizeBytes` on, comparing checksums, up to the first that is not whole, and
- * returns the segment up to there. `visit` is told the epoch and base offset of each.
+ * returns the segment up to there. `visit` is told the epoch and base offset of each. With `mayHaveGaps` offsets may be
+ * missing, and if they are the segment counts as cleaned.
  */
 function scanBatches(
   file: File,
   from: SegmentFacts,
   fileBytes: number,
   now: number,
+  mayHaveGaps: boolean,
   visit: (leaderEpoch: number, baseOffset: number) => void,
 ): SegmentFacts {
-  let { nextOffset, sizeBytes, maxTimestamp } = from
+  let { nextOffset, sizeBytes, maxTimestamp, cleanings } = from
   let buffer = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, fileBytes - sizeBytes))
   for (;;) {
     const count = readFully(file, buffer, Math.min(buffer.length, fileBytes - sizeBytes), sizeBytes)
     let at = 0
     while (at + BATCH_HEADER_BYTES <= count && findBatchFault(buffer, at, count) === undefined) {
-      if (getBaseOffset(buffer, at) !== nextOffset) break
-      visit(getLeaderEpoch(buffer, at), nextOffset)
-      nextOffset += getLastOffsetDelta(buffer, at) + 1
-      maxTimestamp = Math.max(maxTimestamp, getMaxTimestamp(buffer, at))
+      const baseOffset = getBaseOffset(buffer, at)
+      const isEmpty = getRecordCount(buffer, at) === 0
+      if (baseOffset !== nextOffset || isEmpty) {
+        if (!mayHaveGaps || baseOffset < nextOffset) break
+        cleanings = 1
+      }
+      visit(getLeaderEpoch(buffer, at), baseOffset)
+      nextOffset = baseOffset + getLastOffsetDelta(buffer, at) + 1
+      if (!isEmpty) maxTimestamp = Math.max(maxTimestamp, getMaxTimestamp(buffer, at))
       at += getBatchBytes(buffer, at)
     }
     sizeBytes += at
@@ -301,5 +326,5 @@ function scanBatches(
     buffer = Buffer.allocUnsafe(bytes)
   }
   const firstAppendMs = from.firstAppendMs > 0 || sizeBytes === 0 ? from.firstAppendMs : now
-  return { baseOffset: from.baseOffset, nextOffset, sizeBytes, maxTimestamp, firstAppendMs }
+  return { baseOffset: from.baseOffset, nextOffset, sizeBytes, maxTimestamp, firstAppendMs, cleanings }
 }

@@ -1,4 +1,4 @@
-import { isDeleted, type LogConfig } from './log-engine.ts'
+import { isCompacted, isDeleted, type LogConfig } from './log-engine.ts'
 import type { SegmentFacts } from './segment.ts'
 
 /** Why a segment goes. */
@@ -15,6 +15,12 @@ const NO_LIMITS: RetentionLimits = { retentionMs: -1, retentionBytes: -1 }
 /** The limits that a topic's settings come to: none when it is only compacted. */
 export function retentionLimits(config: LogConfig): RetentionLimits {
   return isDeleted(config) ? config : NO_LIMITS
+}
+
+/** How old a segment's first batch may get before the next segment begins. Only what is no longer written to is compacted. */
+export function rollAfterMs(config: LogConfig): number {
+  const { segmentMs, maxCompactionLagMs } = config
+  return isCompacted(config) && maxCompactionLagMs >= 0 ? Math.min(segmentMs, maxCompactionLagMs) : segmentMs
 }
 
 /**

@@ -8,6 +8,7 @@ import {
   getBatchBytes,
   getLastOffsetDelta,
   getMaxTimestamp,
+  getRecordCount,
   MAX_TIMESTAMP_AT,
 } from '../record/record-batch.ts'
 import { decodeOffsetIndex, INDEX_ENTRY_BYTES, OffsetIndex } from './offset-index.ts'
@@ -28,6 +29,11 @@ export interface SegmentFacts {
   readonly maxTimestamp: number
   /** Wall-clock time at which the first batch was appended, for rolling by age; 0 while there is none. */
   readonly firstAppendMs: number
+  /**
+   * How often compaction has made it anew. Only when it has may offsets be missing between its batches, and before the
+   * first one.
+   */
+  readonly cleanings: number
 }
 
 /** Where a batch lies. */
@@ -36,12 +42,25 @@ export interface BatchPlace {
   readonly position: number
   readonly bytes: number
   readonly nextOffset: number
+  /** -1 for a batch without records. */
   readonly maxTimestamp: number
 }
 
 /** The name of a segment's file: its base offset in twenty digits, so that names sort as offsets do. */
 export function segmentFileName(baseOffset: number, ending: '.log' | '.idx'): string {
   return String(baseOffset).padStart(20, '0') + ending
+}
+
+/**
+ * The name of what is to take a segment's place: nothing, unless the checkpoint says that the segment was cleaned so often.
+ */
+export function cleanedFileName(baseOffset: number, cleanings: number): string {
+  return `${String(baseOffset).padStart(20, '0')}.${cleanings}.cleaned`
+}
+
+/** Whether a file is the work of the cleaner, to be put in place or to be removed. */
+export function isCleanedFileName(name: string): boolean {
+  return name.endsWith('.cleaned')
 }
 
 /** The base offset that a file name stands for; undefined when it is not the name of a segment. */
@@ -63,6 +82,7 @@ export class SegmentCorrupt extends Error {
  */
 export class Segment implements FileOwner {
   readonly baseOffset: number
+  readonly cleanings: number
   readonly logPath: string
   readonly indexPath: string
   nextOffset: number
@@ -80,6 +100,8 @@ export class Segment implements FileOwner {
   isNameSynced: boolean
   /** Whether the file was seen to be as long as it must be, once before the first write to it. */
   isSizeChecked = false
+  /** It is not part of the log any more: its path may be another file's by now. */
+  isGone = false
   /** Told when the sync failed that had to happen before the file could be closed. */
   onSyncFailure: (error: Error) => void = () => {}
 
@@ -91,6 +113,7 @@ export class Segment implements FileOwner {
 
   constructor(directory: string, files: OpenFiles, facts: SegmentFacts) {
     this.baseOffset = facts.baseOffset
+    this.cleanings = facts.cleanings
     this.logPath = join(directory, segmentFileName(facts.baseOffset, '.log'))
     this.indexPath = join(directory, segmentFileName(facts.baseOffset, '.idx'))
     this.nextOffset = facts.nextOffset
@@ -105,7 +128,7 @@ export class Segment implements FileOwner {
 
   /** Makes the files of a new, empty segment. Throws the system's error; nothing of it is left behind then. */
   static create(directory: string, files: OpenFiles, baseOffset: number): Segment {
-    const facts = { baseOffset, nextOffset: baseOffset, sizeBytes: 0, maxTimestamp: -1, firstAppendMs: 0 }
+    const facts = { baseOffset, nextOffset: baseOffset, sizeBytes: 0, maxTimestamp: -1, firstAppendMs: 0, cleanings: 0 }
     const segment = new Segment(directory, files, facts)
     segment.isNameSynced = false
     segment.isSizeChecked = true
@@ -114,9 +137,16 @@ export class Segment implements FileOwner {
     return segment
   }
 
+  /** A segment that compaction has made, with the index that it has made along with it. */
+  static cleaned(directory: string, files: OpenFiles, facts: SegmentFacts, index: OffsetIndex): Segment {
+    const segment = new Segment(directory, files, facts)
+    segment.#index = index
+    return segment
+  }
+
   get facts(): SegmentFacts {
-    const { baseOffset, nextOffset, sizeBytes, maxTimestamp, firstAppendMs } = this
-    return { baseOffset, nextOffset, sizeBytes, maxTimestamp, firstAppendMs }
+    const { baseOffset, nextOffset, sizeBytes, maxTimestamp, firstAppendMs, cleanings } = this
+    return { baseOffset, nextOffset, sizeBytes, maxTimestamp, firstAppendMs, cleanings }
   }
 
   get isDurable(): boolean {
@@ -199,7 +229,8 @@ export class Segment implements FileOwner {
   }
 
   /**
-   * Finds the batch that contains `offset`, which must lie in this segment.
+   * Finds the batch that contains `offset`, which must lie in this segment; where compaction has left nothing, the next
+   * one.
    *
    * @throws SegmentCorrupt when the walk meets something that is not a batch
    */
@@ -224,6 +255,9 @@ export class Segment implements FileOwner {
   /** Visits the batches from a position on until `visit` says stop; headers only, no checksum is compared. */
   walk(position: number, expectedOffset: number | undefined, visit: (place: BatchPlace) => boolean): void {
     const file = this.file()
+    const mayHaveGaps = this.cleanings > 0
+    // An index entry says exactly where a batch begins; what is not there does not belong to this index.
+    let isExact = position > 0
     const buffer = Buffer.allocUnsafe(WALK_BYTES)
     let bufferAt = position
     let buffered = 0
@@ -238,13 +272,14 @@ export class Segment implements FileOwner {
       if (!isSafeInt64(buffer, at)) throw this.#corrupt(position, 'an offset is out of all range')
       // A damaged timestamp does not hide the way to the batches behind it; whoever reads this one meets its checksum.
       const hasTimestamp = isSafeInt64(buffer, at + MAX_TIMESTAMP_AT)
-      const maxTimestamp = hasTimestamp ? getMaxTimestamp(buffer, at) : Number.MAX_SAFE_INTEGER
+      let maxTimestamp = hasTimestamp ? getMaxTimestamp(buffer, at) : Number.MAX_SAFE_INTEGER
+      if (getRecordCount(buffer, at) === 0) maxTimestamp = -1
       const baseOffset = getBaseOffset(buffer, at)
       const bytes = getBatchBytes(buffer, at)
       if (bytes < BATCH_HEADER_BYTES || position + bytes > this.sizeBytes) {
         throw this.#corrupt(position, `a batch of ${bytes} bytes does not fit`)
       }
-      if (offset !== undefined && baseOffset !== offset) {
+      if (offset !== undefined && !(baseOffset === offset || (mayHaveGaps && !isExact && baseOffset > offset))) {
         throw this.#corrupt(position, `a batch begins at offset ${baseOffset} where ${offset} should follow`)
       }
       const nextOffset = baseOffset + getLastOffsetDelta(buffer, at) + 1
@@ -252,6 +287,7 @@ export class Segment implements FileOwner {
       if (!visit({ baseOffset, position, bytes, nextOffset, maxTimestamp })) return
       position += bytes
       offset = nextOffset
+      isExact = false
     }
   }
 

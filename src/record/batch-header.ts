@@ -178,6 +178,46 @@ export function writeBatchHeader(
   buffer.writeUInt32BE(crc32c(buffer, at + ATTRIBUTES_AT, end), at + CRC_AT)
 }
 
+/**
+ * Writes a header around the records that lie in `target` from `BATCH_HEADER_BYTES` on: that of the batch at `at`, with
+ * other records. Offsets, leader epoch, producer, sequence, codec and timestamp type stay; then the checksum.
+ */
+export function copyBatchHeader(
+  batch: Buffer,
+  at: number,
+  target: Buffer,
+  fields: {
+    readonly recordCount: number
+    readonly hasDeleteHorizon: boolean
+    readonly baseTimestamp: number
+    readonly maxTimestamp: number
+  },
+): void {
+  batch.copy(target, 0, at, at + BATCH_HEADER_BYTES)
+  target.writeInt32BE(target.length - LENGTH_PREFIX_BYTES, LENGTH_AT)
+  const attributes = getAttributes(batch, at) & ~DELETE_HORIZON_BIT
+  target.writeInt16BE(attributes | (fields.hasDeleteHorizon ? DELETE_HORIZON_BIT : 0), ATTRIBUTES_AT)
+  writeInt64(target, BASE_TIMESTAMP_AT, fields.baseTimestamp)
+  writeInt64(target, MAX_TIMESTAMP_AT, fields.maxTimestamp)
+  target.writeInt32BE(fields.recordCount, RECORD_COUNT_AT)
+  target.writeUInt32BE(crc32c(target, ATTRIBUTES_AT, target.length), CRC_AT)
+}
+
+/** What stays of the batch at `at` when all of its records are gone: a header that still has its offsets and producer. */
+export function emptyBatch(batch: Buffer, at: number): Buffer {
+  const header = Buffer.allocUnsafe(BATCH_HEADER_BYTES)
+  const maxTimestamp = getMaxTimestamp(batch, at)
+  copyBatchHeader(batch, at, header, {
+    recordCount: 0,
+    hasDeleteHorizon: false,
+    baseTimestamp: maxTimestamp,
+    maxTimestamp,
+  })
+  header.writeInt16BE(getAttributes(header, 0) & ~CODEC_MASK, ATTRIBUTES_AT)
+  header.writeUInt32BE(crc32c(header, ATTRIBUTES_AT, BATCH_HEADER_BYTES), CRC_AT)
+  return header
+}
+
 const hex = (value: number): string => `0x${value.toString(16).padStart(8, '0')}`
 
 /** A header of a record. Keys need not be unique. */

@@ -2,6 +2,8 @@
 export * from './batch-header.ts'
 export { CodecError } from './codecs/codec-error.ts'
 export { UNPACKED_BYTES_MAX } from './codecs/unpack.ts'
+export { BatchThinner } from './batch-thinner.ts'
+export type { Thinned } from './batch-thinner.ts'
 export { decodeRecords, RecordReader, visitRecords } from './record-reader.ts'
 export type { DecodedRecord } from './record-reader.ts'
 export { repackRecords } from './repack.ts'
