@@ -107,6 +107,8 @@ export function openConnection(options: ConnectOptions): Promise<JsonConnection>
 export class JsonConnection {
   /** `host:port`, for messages. */
   readonly address: string
+  /** Called once, when nothing more can be sent and this side did not end it. */
+  onFailure: (failure: ConnectionFailure) => void = () => {}
   readonly #socket: Socket
   readonly #requestTimeoutMs: number
   readonly #signal: AbortSignal | undefined
@@ -292,6 +294,7 @@ export class JsonConnection {
     if (failure.kind === 'closed') this.#socket.end(() => this.#socket.destroy())
     else this.#socket.destroy()
     for (const request of this.#pending.splice(0)) request.reject(failure)
+    if (failure.kind !== 'closed') this.onFailure(failure)
   }
 }
 

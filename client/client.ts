@@ -1,0 +1,102 @@
+import { EventEmitter } from 'node:events'
+import { Admin } from './admin.ts'
+import type { CircuitState, ClientEvents } from './events.ts'
+import type { LinkOptions } from './link.ts'
+import { Circuit, Link } from './link.ts'
+
+export type { Admin } from './admin.ts'
+export type { CircuitState, ClientEvents } from './events.ts'
+export { BrokerRefusal, ConnectionFailure } from './json-connection.ts'
+export type { CallOptions } from './link.ts'
+export { LIST_OFFSETS_END, LIST_OFFSETS_START } from './operations.ts'
+
+/** How a client is to be; everything may be left out. Times are milliseconds. */
+export interface ClientOptions extends Partial<Omit<LinkOptions, 'host' | 'port'>> {
+  /** `host:port` of the JSON door; `localhost:7070` unless given. */
+  readonly broker?: string
+}
+
+/** What a client does that was told nothing else. */
+export const CLIENT_DEFAULTS = {
+  connectTimeoutMs: 5_000,
+  requestTimeoutMs: 30_000,
+  retryDelayMs: 100,
+  retryDelayMsMax: 10_000,
+  retryForMs: 120_000,
+  circuitFailures: 5,
+  circuitOpenMs: 2_000,
+} as const satisfies Partial<LinkOptions>
+
+const BROKER_DEFAULT = 'localhost:7070'
+const PORT_MAX = 65_535
+
+/**
+ * A client of one broker:
+ *
+ *     await using client = new CafeLogClient({ broker: 'localhost:7070' })
+ *     await client.admin().createTopic({ topic: 'orders', partitions: 4 })
+ *
+ * It connects when something is asked, and again by itself whenever a connection breaks. Requests that fail for reasons that may
+ * pass are sent again, with a delay that grows; after several failures in a row a circuit breaker lets nothing through for a
+ * moment. All of that can be watched: `client.on('circuit', ({ state }) => …)`.
+ */
+export class CafeLogClient extends EventEmitter<ClientEvents> {
+  readonly #options: LinkOptions
+  readonly #circuit: Circuit
+  readonly #links = new Set<Link>()
+  #admin: Admin | undefined
+
+  /** @throws RangeError for an address or a time that cannot be */
+  constructor({ broker = BROKER_DEFAULT, ...options }: ClientOptions = {}) {
+    super()
+    this.#options = { ...CLIENT_DEFAULTS, ...withoutGaps(options), ...parseAddress(broker) }
+    this.#circuit = new Circuit(this.#options, this)
+  }
+
+  /** Where the circuit breaker stands. */
+  get circuit(): CircuitState {
+    return this.#circuit.state
+  }
+
+  /** Topics, offsets and groups; always the same one. */
+  admin(): Admin {
+    this.#admin ??= new Admin(this.#openLink())
+    return this.#admin
+  }
+
+  /** Ends all connections. Whatever is still under way fails with a ConnectionFailure of the kind `closed`. */
+  async close(): Promise<void> {
+    for (const link of this.#links) link.close()
+    this.#links.clear()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  #openLink(): Link {
+    const link = new Link(this.#options, this.#circuit, this)
+    this.#links.add(link)
+    return link
+  }
+}
+
+/** What is said to be undefined counts as left out. */
+function withoutGaps(options: Partial<LinkOptions>): Partial<LinkOptions> {
+  const said = Object.entries(options).filter(([, value]) => value !== undefined)
+  for (const [name, value] of said) {
+    if (!Number.isFinite(value) || (value as number) < 0) {
+      throw new RangeError(`Cannot use ${name} ${JSON.stringify(value)}: a number from 0 up is needed`)
+    }
+  }
+  return Object.fromEntries(said)
+}
+
+function parseAddress(address: string): { host: string; port: number } {
+  const [, bracketed, plain, port] = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(address) ?? []
+  const host = bracketed ?? plain
+  if (host !== undefined && Number(port) > 0 && Number(port) <= PORT_MAX) return { host, port: Number(port) }
+  throw new RangeError(
+    `Cannot use broker ${JSON.stringify(address)}: "host:port" is needed, such as "${BROKER_DEFAULT}"`,
+  )
+}
