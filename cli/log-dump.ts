@@ -1,3 +1,4 @@
+import { BrokerError } from '../src/base/broker-error.ts'
 import { segmentFileName } from '../src/log/segment.ts'
 import {
   decodeRecords,
@@ -9,6 +10,7 @@ import {
   getRecordCount,
   isControlBatch,
 } from '../src/record/record-batch.ts'
+import type { DecodedRecord } from '../src/record/record-batch.ts'
 import type { Command } from './command.ts'
 import { CliFailure, usageFailure } from './failure.ts'
 import {
@@ -211,9 +213,23 @@ function recordPrinter(session: Session, options: Options): BatchPrinter {
         return
       }
       if (isControlBatch(batch, 0)) return
-      const lines = decodeRecords(batch).map((record) => print({ ...record, topic, partition }))
-      await session.write(Buffer.concat(lines))
+      const records = decode(batch)
+      if (records instanceof BrokerError) {
+        session.warn(`${topic}/${partition} ${file} at byte ${position}: ${records.message}`)
+        return
+      }
+      await session.write(Buffer.concat(records.map((record) => print({ ...record, topic, partition }))))
     },
     end: () => Promise.resolve(),
+  }
+}
+
+/** The records of a batch, or why they cannot be read: what a producer has compressed is looked into only here. */
+function decode(batch: Buffer): readonly DecodedRecord[] | BrokerError {
+  try {
+    return decodeRecords(batch)
+  } catch (error) {
+    if (error instanceof BrokerError) return error
+    throw error
   }
 }
