@@ -2,7 +2,7 @@ import { BrokerError } from '../base/broker-error.ts'
 import type { Clock } from '../base/clock.ts'
 import type { CommittedOffsets } from '../groups/committed-offsets.ts'
 import type { GroupCoordinator } from '../groups/coordinator.ts'
-import type { Acks, AppendWaiter, LogEngine, PartitionLog, ReadBatches } from '../log/log-engine.ts'
+import type { Acks, AppendWaiter, Isolation, LogEngine, PartitionLog, ReadBatches } from '../log/log-engine.ts'
 import type { Metrics } from '../metrics/metrics.ts'
 import { BatchIntake } from './batch-intake.ts'
 import type { LogWatch } from './log-watches.ts'
@@ -34,6 +34,8 @@ export interface FetchRequest {
   readonly bytesMax: number
   readonly bytesMin: number
   readonly waitMs: number
+  /** With `read_committed`, batches of open transactions are not given, those of aborted ones look like control batches. */
+  readonly isolation: Isolation
 }
 
 /** What a fetch came to. */
@@ -125,9 +127,10 @@ export class Broker {
   }
 
   /**
-   * Appends one batch and returns its base offset; `waiter` is told later.
+   * Appends one batch and returns its base offset; `waiter` is told later. A batch that its producer sends again gets the
+   * base offset of the first one.
    *
-   * @throws BrokerError MESSAGE_TOO_LARGE, KAFKA_STORAGE_ERROR
+   * @throws BrokerError as `PartitionLog.append`
    */
   produce(log: PartitionLog, batch: Buffer, recordCount: number, acks: Acks, waiter?: AppendWaiter): number {
     return log.append(batch, recordCount, acks, waiter)
@@ -136,11 +139,9 @@ export class Broker {
   /** Reads one partition, waiting for data if the request says so. `done` may be called at once. */
   fetch(request: FetchRequest, done: (error: Error | undefined, answer: FetchAnswer) => void): RunningFetch {
     const log = this.getLog(request.topic, request.partition)
-    const fromOffset = resolveOffset(log, request.offset)
-    const { bytesMax, bytesMin, waitMs } = request
-    return this.#waiting.start({ log, fromOffset, bytesMax, bytesMin, waitMs }, (error, batches) => {
-      done(error, { log, fromOffset, batches })
-    })
+    const { bytesMax, bytesMin, waitMs, isolation } = request
+    const wish = { log, fromOffset: resolveOffset(log, request), bytesMax, bytesMin, waitMs, isolation }
+    return this.#waiting.start(wish, (error, batches) => done(error, { log, fromOffset: wish.fromOffset, batches }))
   }
 
   /**
@@ -156,8 +157,8 @@ export class Broker {
   }
 }
 
-function resolveOffset(log: PartitionLog, offset: number): number {
-  if (offset === LATEST_OFFSET) return log.highWatermark
+function resolveOffset(log: PartitionLog, { offset, isolation }: FetchRequest): number {
+  if (offset === LATEST_OFFSET) return isolation === 'read_committed' ? log.lastStableOffset : log.highWatermark
   if (offset === EARLIEST_OFFSET) return log.logStartOffset
   return offset
 }

@@ -13,6 +13,7 @@ function makeLog() {
     logStartOffset: 0,
     logEndOffset: 0,
     highWatermark: 0,
+    lastStableOffset: 0,
     leaderEpoch: 0,
     sizeBytes: 0,
     segmentCount: 1,
@@ -26,6 +27,10 @@ function makeLog() {
     findOffsetOfMaxTimestamp: () => undefined,
     epochEndOffset: () => undefined,
     deleteRecordsBefore: () => Promise.resolve(),
+    abortedTransactions: () => [],
+    endTransaction: () => 0,
+    hasOpenTransaction: () => false,
+    describeProducers: () => [],
   }
   return { log, content }
 }
@@ -38,7 +43,7 @@ function makeWaiting() {
   const answers: string[] = []
   const fetch = (wish: { fromOffset?: number; bytesMin?: number; waitMs?: number } = {}) =>
     waiting.start(
-      { log, fromOffset: 0, bytesMax: 1000, bytesMin: 1, waitMs: 5000, ...wish },
+      { log, fromOffset: 0, bytesMax: 1000, bytesMin: 1, waitMs: 5000, isolation: 'read_uncommitted', ...wish },
       (error: Error | undefined, batches: ReadBatches) => {
         answers.push(error?.message ?? String(batches.bytes))
         batches.release()
@@ -121,7 +126,7 @@ test('fetches that wait for the same bytes share one read, which is given back b
   }
   const borrowed: ReadBatches[] = []
   for (const fromOffset of [0, 0, 0, 1]) {
-    const wish = { log, fromOffset, bytesMax: 1000, bytesMin: 1, waitMs: 5000 }
+    const wish = { log, fromOffset, bytesMax: 1000, bytesMin: 1, waitMs: 5000, isolation: 'read_uncommitted' as const }
     waiting.start(wish, (_error, batches) => borrowed.push(batches))
   }
   reads = 0
@@ -157,7 +162,7 @@ test('a fetch whose read took a while does not miss what came meanwhile', () => 
       finish = () => done(error, { bytes, release: () => batches.release() })
     })
   }
-  const wish = { log, fromOffset: 0, bytesMax: 1000, bytesMin: 3, waitMs: 5000 }
+  const wish = { log, fromOffset: 0, bytesMax: 1000, bytesMin: 3, waitMs: 5000, isolation: 'read_uncommitted' as const }
   content.bytes = Buffer.from('a')
   waiting.start(wish, (_error, batches) => {
     answers.push(String(batches.bytes))

@@ -1,5 +1,6 @@
 import type { Clock, Timer } from '../base/clock.ts'
-import type { PartitionLog, ReadBatches } from '../log/log-engine.ts'
+import type { Isolation, PartitionLog, ReadBatches } from '../log/log-engine.ts'
+import { hideAborted } from './hide-aborted.ts'
 
 /** What a fetch wants of one partition. */
 export interface FetchWish {
@@ -11,6 +12,8 @@ export interface FetchWish {
   readonly bytesMin: number
   /** How long to wait for them at the most, in milliseconds. */
   readonly waitMs: number
+  /** With `read_committed`, batches of open transactions are not given, those of aborted ones look like control batches. */
+  readonly isolation: Isolation
 }
 
 /** Told once, at once or later, what a fetch has come to. `batches` must be released, and is empty after an error. */
@@ -109,14 +112,14 @@ class Fetch implements RunningFetch {
     if (!this.#isOver) readOnce([this])
   }
 
-  /** What was read for this fetch when the high watermark was at `readTo`; ends it, or parks it again. */
+  /** What was read for this fetch when `readTo` was the end for it; ends it, or parks it again. */
   take(error: Error | undefined, batches: ReadBatches, readTo: number): void {
     if (this.#isOver) return batches.release()
     const isEnough = batches.bytes.length >= this.wish.bytesMin
     if (error !== undefined || isEnough || this.#isExpired) return this.#finish(error, batches)
     batches.release()
     // What has come since then has woken nobody: this fetch was not parked.
-    if (this.wish.log.highWatermark > readTo) this.read()
+    if (endFor(this.wish) > readTo) this.read()
     else this.#park()
   }
 
@@ -152,7 +155,7 @@ class Fetch implements RunningFetch {
 function groupAlike(fetches: Iterable<Fetch>): Iterable<Fetch[]> {
   const groups = new Map<string, Fetch[]>()
   for (const fetch of fetches) {
-    const key = `${fetch.wish.fromOffset} ${fetch.wish.bytesMax}`
+    const key = `${fetch.wish.fromOffset} ${fetch.wish.bytesMax} ${fetch.wish.isolation}`
     const group = groups.get(key)
     if (group === undefined) groups.set(key, [fetch])
     else group.push(fetch)
@@ -160,24 +163,43 @@ function groupAlike(fetches: Iterable<Fetch>): Iterable<Fetch[]> {
   return groups.values()
 }
 
+/** Up to where a fetch may read just now. */
+function endFor({ log, isolation }: FetchWish): number {
+  return isolation === 'read_committed' ? log.lastStableOffset : log.highWatermark
+}
+
 /** Reads for fetches that are all alike, and lends each of them the same bytes. */
 function readOnce(fetches: readonly Fetch[]): void {
-  const { log, fromOffset, bytesMax } = fetches[0].wish
-  const readTo = log.highWatermark
-  log.read(fromOffset, bytesMax, (error, batches) => {
-    if (fetches.length === 1) return fetches[0].take(error, batches, readTo)
-    let borrowers = fetches.length
-    const shared: ReadBatches = {
-      bytes: batches.bytes,
-      release() {
-        if (--borrowers === 0) batches.release()
-      },
+  const [{ wish }] = fetches
+  const { log, fromOffset, bytesMax, isolation } = wish
+  const readTo = endFor(wish)
+  const done = (error: Error | undefined, batches: ReadBatches) => {
+    if (isolation === 'read_uncommitted' || error !== undefined) return share(fetches, error, batches, readTo)
+    try {
+      hideAborted(log, batches.bytes)
+    } catch (fault) {
+      batches.release()
+      return share(fetches, fault as Error, NOTHING, readTo)
     }
-    const takeSome = (first: number) => {
-      const next = Math.min(first + TAKEN_PER_TURN, fetches.length)
-      if (next < fetches.length) setImmediate(takeSome, next)
-      for (let index = first; index < next; index++) fetches[index].take(error, shared, readTo)
-    }
-    takeSome(0)
-  })
+    share(fetches, undefined, batches, readTo)
+  }
+  log.read(fromOffset, bytesMax, done, isolation)
+}
+
+/** Gives what was read to all that it was read for. */
+function share(fetches: readonly Fetch[], error: Error | undefined, batches: ReadBatches, readTo: number): void {
+  if (fetches.length === 1) return fetches[0].take(error, batches, readTo)
+  let borrowers = fetches.length
+  const shared: ReadBatches = {
+    bytes: batches.bytes,
+    release() {
+      if (--borrowers === 0) batches.release()
+    },
+  }
+  const takeSome = (first: number) => {
+    const next = Math.min(first + TAKEN_PER_TURN, fetches.length)
+    if (next < fetches.length) setImmediate(takeSome, next)
+    for (let index = first; index < next; index++) fetches[index].take(error, shared, readTo)
+  }
+  takeSome(0)
 }

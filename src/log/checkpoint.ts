@@ -45,6 +45,7 @@ type PartitionRow = [
   epochs: EpochStart[],
   segments: SegmentRow[],
   cleanedOffset?: number,
+  producersEmptyAt?: number,
 ]
 
 /**
@@ -143,8 +144,9 @@ function encodePartition({ topic, partition, facts }: PartitionEntry): Partition
     if (cleanings > 0) row.push(cleanings)
     return row
   })
-  const { logStartOffset, durableOffset, durableBytes, epochs, cleanedOffset } = facts
-  return [topic, partition, logStartOffset, durableOffset, durableBytes, [...epochs], segments, cleanedOffset]
+  const { logStartOffset, durableOffset, durableBytes, epochs, cleanedOffset, producersEmptyAt } = facts
+  const offsets = [cleanedOffset, producersEmptyAt] as const
+  return [topic, partition, logStartOffset, durableOffset, durableBytes, [...epochs], segments, ...offsets]
 }
 
 /** The checksum has vouched for the payload: what does not fit is our own mistake. */
@@ -160,11 +162,13 @@ function decodeState(payload: Buffer): CheckpointState {
 }
 
 function decodePartition(row: PartitionRow): PartitionEntry {
-  const [topic, partition, logStartOffset, durableOffset, durableBytes, epochs, rows, cleanedOffset = 0] = row
+  const [topic, partition, logStartOffset, durableOffset, durableBytes, epochs, rows, cleanedOffset = 0, emptyAt] = row
   const segments = rows.map(([baseOffset, nextOffset, sizeBytes, maxTimestamp, firstAppendMs, cleanings = 0]) => {
     return { baseOffset, nextOffset, sizeBytes, maxTimestamp, firstAppendMs, cleanings }
   })
-  const facts = { logStartOffset, durableOffset, durableBytes, epochs, segments, cleanedOffset }
+  // Whoever wrote rows without the last column took no batches that would have to be remembered.
+  const producersEmptyAt = emptyAt ?? durableOffset
+  const facts = { logStartOffset, durableOffset, durableBytes, epochs, segments, cleanedOffset, producersEmptyAt }
   return { topic: parseTopicName(topic), partition, facts }
 }
 

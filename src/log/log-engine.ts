@@ -1,5 +1,5 @@
 import type { TopicName } from '../base/topic-name.ts'
-import type { Codec } from '../record/record-batch.ts'
+import type { Codec, TransactionMarker } from '../record/record-batch.ts'
 
 /** When a written batch goes to stable storage. docs/durability.md says what each setting survives. */
 export type FlushPolicy =
@@ -63,6 +63,23 @@ export interface AppendWaiter {
   appended(error: Error | undefined): void
 }
 
+/** Kafka's isolation levels: whether a consumer sees records of transactions that are still open. */
+export type Isolation = 'read_uncommitted' | 'read_committed'
+
+/** What a partition remembers of a producer, as Kafka's DescribeProducers shows it. */
+export interface DescribedProducer {
+  readonly producerId: number
+  readonly producerEpoch: number
+  /** -1 when it has sent nothing under this epoch. */
+  readonly lastSequence: number
+  /** Unix milliseconds, as the producer said it. */
+  readonly lastTimestamp: number
+  /** -1 before its first transaction here has ended. */
+  readonly coordinatorEpoch: number
+  /** -1 without an open transaction. */
+  readonly currentTransactionStartOffset: number
+}
+
 /** Whole record batches as they lie on disk; the first one contains the offset that was asked for. */
 export interface ReadBatches {
   /** Empty when there is nothing to read yet. Valid until `release` is called. */
@@ -81,6 +98,11 @@ export interface PartitionLog {
   readonly logEndOffset: number
   /** The offset up to which a consumer may read. */
   readonly highWatermark: number
+  /**
+   * The offset up to which consumers of committed records may read: where the earliest open transaction begins, otherwise
+   * the high watermark. A transaction counts as open until its marker lies below the high watermark.
+   */
+  readonly lastStableOffset: number
   readonly leaderEpoch: number
   readonly sizeBytes: number
   readonly segmentCount: number
@@ -92,18 +114,62 @@ export interface PartitionLog {
    * base offset. The bytes must stay as they are until the current turn of the event loop ends; they are written then,
    * together with all others of this partition. `waiter` is told later, never from within this call.
    *
-   * @throws BrokerError MESSAGE_TOO_LARGE, KAFKA_STORAGE_ERROR
+   * A batch with a producer id is held against what is known of the producer, at once and without any wait in between. One
+   * of its last five batches sent again is not appended: its first base offset is returned, and `waiter` is told when that
+   * one is as safe as `acks` asks. A transactional batch opens a transaction if none is open.
+   *
+   * @throws BrokerError MESSAGE_TOO_LARGE, KAFKA_STORAGE_ERROR, INVALID_PRODUCER_EPOCH, OUT_OF_ORDER_SEQUENCE_NUMBER,
+   *   INVALID_TXN_STATE (outside the transaction that is open), POLICY_VIOLATION (too many producers)
    */
   append(batch: Buffer, recordCount: number, acks: Acks, waiter: AppendWaiter | undefined): number
 
   /**
    * Reads whole batches from the one that contains `fromOffset` on, below the high watermark, at most `bytesMax` bytes,
    * but at least one batch if there is any. Every batch's checksum has been compared. `done` is called at once for
-   * small reads and later for large ones.
+   * small reads and later for large ones. With `read_committed` it stops below the last stable offset; what was aborted is
+   * among it, see `abortedTransactions`.
    *
    * Errors: BrokerError OFFSET_OUT_OF_RANGE (outside log start to log end), CORRUPT_MESSAGE, KAFKA_STORAGE_ERROR.
    */
-  read(fromOffset: number, bytesMax: number, done: (error: Error | undefined, batches: ReadBatches) => void): void
+  read(
+    fromOffset: number,
+    bytesMax: number,
+    done: (error: Error | undefined, batches: ReadBatches) => void,
+    isolation?: Isolation,
+  ): void
+
+  /**
+   * The aborted transactions with records between `fromOffset` and before `toOffset`, by first offset. A consumer drops the
+   * records of such a producer from the first offset on until it meets the marker. Right below the last stable offset.
+   *
+   * @throws BrokerError KAFKA_STORAGE_ERROR
+   */
+  abortedTransactions(
+    fromOffset: number,
+    toOffset: number,
+  ): readonly { readonly producerId: number; readonly firstOffset: number }[]
+
+  /**
+   * Appends the marker that ends a transaction, also when nothing is known of that here, and returns its offset; `waiter`
+   * is told when it is as safe as `acks: "all"` makes it.
+   *
+   * @throws BrokerError KAFKA_STORAGE_ERROR, INVALID_PRODUCER_EPOCH, TRANSACTION_COORDINATOR_FENCED
+   */
+  endTransaction(marker: TransactionMarker, waiter: AppendWaiter | undefined): number
+
+  /**
+   * Whether the producer has a transaction open in this partition.
+   *
+   * @throws BrokerError KAFKA_STORAGE_ERROR
+   */
+  hasOpenTransaction(producerId: number): boolean
+
+  /**
+   * The producers that are remembered.
+   *
+   * @throws BrokerError KAFKA_STORAGE_ERROR
+   */
+  describeProducers(): readonly DescribedProducer[]
 
   /**
    * The first record, at or below the high watermark, whose timestamp is `timestamp` or later.

@@ -10,7 +10,7 @@ import {
   getRecordCount,
 } from '../record/record-batch.ts'
 import type { LogContext } from './log-context.ts'
-import type { ReadBatches } from './log-engine.ts'
+import type { Isolation, ReadBatches } from './log-engine.ts'
 import { type BatchPlace, readFully, readFullyLater, type Segment, SegmentCorrupt } from './segment.ts'
 
 /** Up to this size a read from the page cache is quicker than a round through the thread pool. */
@@ -25,6 +25,7 @@ export interface ReadableLog {
   readonly logStartOffset: number
   readonly logEndOffset: number
   readonly highWatermark: number
+  readonly lastStableOffset: number
   readonly segments: readonly Segment[]
 }
 
@@ -35,10 +36,16 @@ export interface FoundRecord {
 }
 
 /** Where a read begins. */
-interface ReadStart {
+interface Place {
   readonly segment: Segment
   readonly position: number
   readonly baseOffset: number
+}
+
+interface ReadStart extends Place {
+  readonly isolation: Isolation
+  /** What lies from here on is not for this reader. */
+  readonly endOffset: number
 }
 
 /** Reads one partition's log. Every batch's checksum is compared before it is given to anyone. */
@@ -62,14 +69,20 @@ export class LogReader {
     this.#hints = []
   }
 
-  read(fromOffset: number, bytesMax: number, done: (error: Error | undefined, batches: ReadBatches) => void): void {
+  read(
+    fromOffset: number,
+    bytesMax: number,
+    done: (error: Error | undefined, batches: ReadBatches) => void,
+    isolation: Isolation,
+  ): void {
     if (fromOffset < this.#log.logStartOffset || fromOffset > this.#log.logEndOffset) {
       return done(this.outOfRange(fromOffset), NOTHING)
     }
-    if (fromOffset >= this.#log.highWatermark) return done(undefined, NOTHING)
+    const endOffset = isolation === 'read_committed' ? this.#log.lastStableOffset : this.#log.highWatermark
+    if (fromOffset >= endOffset) return done(undefined, NOTHING)
     try {
       const start = this.#placeOf(fromOffset)
-      this.#readAt(start, fromOffset, bytesMax, done)
+      this.#readAt({ ...start, isolation, endOffset }, fromOffset, bytesMax, done)
     } catch (error) {
       done(this.#readError(error as Error), NOTHING)
     }
@@ -136,7 +149,7 @@ export class LogReader {
     return segment
   }
 
-  #placeOf(offset: number): ReadStart {
+  #placeOf(offset: number): Place {
     for (const hint of this.#hints) {
       if (hint.offset === offset && hint.position < hint.segment.sizeBytes) {
         return { segment: hint.segment, position: hint.position, baseOffset: offset }
@@ -188,17 +201,17 @@ export class LogReader {
     count: number,
     done: (error: Error | undefined, batches: ReadBatches) => void,
   ): void {
-    const { segment, position } = start
+    const { segment, position, endOffset } = start
     if (segment.isGone) {
       // Cleaned or removed while it was read: what takes its place is read instead.
       this.#context.buffers.giveBack(buffer)
-      return this.read(fromOffset, bytesMax, done)
+      return this.read(fromOffset, bytesMax, done, start.isolation)
     }
     let at = 0
     let offset = start.baseOffset
     let records = Math.min(0, start.baseOffset - fromOffset)
     let fault: string | undefined
-    while (at + BATCH_HEADER_BYTES <= count && offset < this.#log.highWatermark) {
+    while (at + BATCH_HEADER_BYTES <= count && offset < endOffset) {
       const bytes = getBatchBytes(buffer, at)
       if (at + bytes > count && position + at + bytes <= segment.sizeBytes) break
       fault = findBatchFault(buffer, at, count)

@@ -13,6 +13,8 @@ export interface PartitionFacts {
   readonly epochs: readonly EpochStart[]
   /** Below this offset no two records have the same key: so far compaction has come. */
   readonly cleanedOffset: number
+  /** Below this offset there was nothing to remember of any producer: see partition-producers.ts. */
+  readonly producersEmptyAt: number
   /** In order; the last one is where the recovery point lies. Empty for a partition that was never written. */
   readonly segments: readonly SegmentFacts[]
 }

@@ -3,12 +3,31 @@ import { BrokerError } from '../base/broker-error.ts'
 import type { Timer } from '../base/clock.ts'
 import type { File } from '../base/file-system.ts'
 import type { TopicName } from '../base/topic-name.ts'
-import { getBatchBytes, getLastOffsetDelta, setBaseOffset, setLeaderEpoch } from '../record/record-batch.ts'
+import {
+  encodeMarkerBatch,
+  getBatchBytes,
+  getLastOffsetDelta,
+  getProducerId,
+  setBaseOffset,
+  setLeaderEpoch,
+  type TransactionMarker,
+} from '../record/record-batch.ts'
+import type { AbortedTransaction } from './aborted-transactions.ts'
 import type { LogContext } from './log-context.ts'
-import type { Acks, AppendWaiter, LogConfig, PartitionLog, ReadBatches } from './log-engine.ts'
+import type {
+  Acks,
+  AppendWaiter,
+  DescribedProducer,
+  Isolation,
+  LogConfig,
+  PartitionLog,
+  ReadBatches,
+} from './log-engine.ts'
 import { type FoundRecord, LogReader, type ReadableLog } from './log-reader.ts'
 import type { OpenFile } from './open-files.ts'
 import type { EpochStart, PartitionFacts } from './partition-facts.ts'
+import { PartitionProducers } from './partition-producers.ts'
+import type { KeptBatch } from './producer-state.ts'
 import { countExpired, isTooOld, retentionLimits, type RetentionReason, rollAfterMs } from './retention.ts'
 import { Segment, type SegmentFacts } from './segment.ts'
 import { canBeOffered, placeSwap, removeSwallowed, type SegmentSwap, segmentsToSave } from './segment-swap.ts'
@@ -45,6 +64,8 @@ export class SegmentPartitionLog implements PartitionLog, ReadableLog {
   appendedRecords = 0
   appendedBytes = 0
   readonly deletedBytes: Record<RetentionReason, number> = { time: 0, size: 0, manual: 0 }
+
+  readonly producers: PartitionProducers
 
   readonly #context: LogContext
   readonly #segments: Segment[]
@@ -92,6 +113,7 @@ export class SegmentPartitionLog implements PartitionLog, ReadableLog {
     this.#durableOffset = facts.durableOffset
     this.highWatermark = facts.durableOffset
     this.#reader = new LogReader(context, this)
+    this.producers = new PartitionProducers(context, this, facts.producersEmptyAt)
     const last = this.#segments.at(-1)
     assert(last === undefined || last.nextOffset === facts.durableOffset, 'a log opens where its last segment ends')
     assert(this.logStartOffset <= this.#durableOffset, 'the log start is not behind the log end')
@@ -99,6 +121,9 @@ export class SegmentPartitionLog implements PartitionLog, ReadableLog {
 
   get logEndOffset(): number {
     return this.#writtenOffset
+  }
+  get lastStableOffset(): number {
+    return this.producers.lastStableOffset()
   }
   get leaderEpoch(): number {
     return this.#context.leaderEpoch
@@ -150,6 +175,7 @@ export class SegmentPartitionLog implements PartitionLog, ReadableLog {
       epochs: this.#epochs.filter(([, startOffset]) => startOffset <= this.#durableOffset),
       cleanedOffset: this.cleanedOffset,
       segments,
+      producersEmptyAt: this.producers.emptyAt(this.#durableOffset),
     }
   }
 
@@ -173,6 +199,8 @@ export class SegmentPartitionLog implements PartitionLog, ReadableLog {
   }
 
   append(batch: Buffer, recordCount: number, acks: Acks, waiter: AppendWaiter | undefined): number {
+    // First: looking for the producers may close a file of this very log, with a sync that fails.
+    this.producers.tryLoad()
     if (this.failure !== undefined) throw this.failure
     if (batch.length > this.#config.batchBytesMax) {
       throw new BrokerError(
@@ -180,13 +208,45 @@ export class SegmentPartitionLog implements PartitionLog, ReadableLog {
         `Cannot append a batch of ${batch.length} bytes to topic "${this.topic}": at most ${this.#config.batchBytesMax} (max.message.bytes)`,
       )
     }
-    if (this.#context.isDiskFull) throw this.#refusal('the disk is full; it goes on by itself when there is room')
     assert(getBatchBytes(batch, 0) === batch.length, 'an appended buffer is exactly one batch')
     assert(
       recordCount > 0 && getLastOffsetDelta(batch, 0) === recordCount - 1,
       'a batch has as many offsets as records',
     )
+    const isOfProducer = getProducerId(batch, 0) >= 0
+    if (isOfProducer) {
+      const original = this.producers.check(batch)
+      if (original !== undefined) return this.#answerDuplicate(original, acks, waiter)
+    }
+    const baseOffset = this.#take(batch, recordCount, acks, waiter)
+    if (isOfProducer) this.producers.append(batch, baseOffset)
+    return baseOffset
+  }
 
+  endTransaction(marker: TransactionMarker, waiter: AppendWaiter | undefined): number {
+    this.producers.tryLoad()
+    if (this.failure !== undefined) throw this.failure
+    this.producers.checkMarker(marker)
+    const offset = this.#take(encodeMarkerBatch(marker), 1, 'all', waiter)
+    this.producers.appendMarker(marker, offset)
+    return offset
+  }
+
+  hasOpenTransaction(producerId: number): boolean {
+    return this.producers.hasOpenTransaction(producerId)
+  }
+
+  abortedTransactions(fromOffset: number, toOffset: number): readonly AbortedTransaction[] {
+    return this.producers.abortedTransactions(fromOffset, toOffset)
+  }
+
+  describeProducers(): readonly DescribedProducer[] {
+    return this.producers.describe()
+  }
+
+  /** Gives a batch its offset and keeps it for the end of the turn. */
+  #take(batch: Buffer, recordCount: number, acks: Acks, waiter: AppendWaiter | undefined): number {
+    if (this.#context.isDiskFull) throw this.#refusal('the disk is full; it goes on by itself when there is room')
     const baseOffset = this.#nextOffset
     const epoch = this.#context.leaderEpoch
     setBaseOffset(batch, 0, baseOffset)
@@ -198,9 +258,25 @@ export class SegmentPartitionLog implements PartitionLog, ReadableLog {
     if (this.#pending.push(batch) === 1) this.#context.scheduleWrite(this)
     this.#pendingCounts.push(recordCount)
     if (waiter !== undefined) {
-      const isForSync = acks === 'all' && this.#config.flushPolicy.kind === 'always'
-      if (isForSync) this.#waitingForSync.push(this.#nextOffset, waiter)
+      if (this.#isForSync(acks)) this.#waitingForSync.push(this.#nextOffset, waiter)
       else this.#waitingForWrite.push(this.#nextOffset, waiter)
+    }
+    return baseOffset
+  }
+
+  #isForSync(acks: Acks): boolean {
+    return acks === 'all' && this.#config.flushPolicy.kind === 'always'
+  }
+
+  /** The batch is there already, or on its way: whoever sent it again waits for the first one. */
+  #answerDuplicate({ baseOffset, lastOffset }: KeptBatch, acks: Acks, waiter: AppendWaiter | undefined): number {
+    if (waiter === undefined) return baseOffset
+    const isForSync = this.#isForSync(acks)
+    if (lastOffset < (isForSync ? this.#durableOffset : this.#writtenOffset)) {
+      queueMicrotask(() => waiter.appended(undefined))
+    } else {
+      const waiting = isForSync ? this.#waitingForSync : this.#waitingForWrite
+      waiting.insert(lastOffset + 1, waiter)
     }
     return baseOffset
   }
@@ -229,6 +305,7 @@ export class SegmentPartitionLog implements PartitionLog, ReadableLog {
           this.appendedBytes += batches[i].length
         }
         this.#writtenOffset = segment.nextOffset
+        this.producers.noteWritten(this.#writtenOffset)
         if (error !== undefined) {
           segment.cuts++
           throw error
@@ -242,8 +319,13 @@ export class SegmentPartitionLog implements PartitionLog, ReadableLog {
     this.#afterWrite()
   }
 
-  read(fromOffset: number, bytesMax: number, done: (error: Error | undefined, batches: ReadBatches) => void): void {
-    this.#reader.read(fromOffset, bytesMax, done)
+  read(
+    fromOffset: number,
+    bytesMax: number,
+    done: (error: Error | undefined, batches: ReadBatches) => void,
+    isolation: Isolation = 'read_uncommitted',
+  ): void {
+    this.#reader.read(fromOffset, bytesMax, done, isolation)
   }
 
   findOffsetByTime(timestamp: number): FoundRecord | undefined {
@@ -456,6 +538,7 @@ export class SegmentPartitionLog implements PartitionLog, ReadableLog {
     if (!isFull && !DESCRIPTOR_CODES.has(code)) return this.#fail(this.#refusal('a write failed', error))
     if (isFull) this.#context.noteDiskFull(error)
     this.#nextOffset = this.#writtenOffset
+    this.producers.rollBack(this.#writtenOffset)
     while ((this.#epochs.at(-1)?.[1] ?? -1) >= this.#writtenOffset) this.#epochs.pop()
     const refusal = this.#refusal(isFull ? 'the disk is full' : 'too many open files', error)
     this.#waitingForWrite.failAfter(this.#writtenOffset, refusal)
@@ -474,6 +557,7 @@ export class SegmentPartitionLog implements PartitionLog, ReadableLog {
   #raiseHighWatermark(offset: number): boolean {
     if (offset <= this.highWatermark) return false
     this.highWatermark = offset
+    this.producers.noteHighWatermark()
     return true
   }
 
@@ -591,6 +675,7 @@ export class SegmentPartitionLog implements PartitionLog, ReadableLog {
     this.#pending = []
     this.#pendingCounts = []
     this.#nextOffset = this.#writtenOffset
+    this.producers.rollBack(this.#writtenOffset)
     this.#waitingForWrite.failAfter(this.#writtenOffset, error)
     this.#waitingForSync.failAfter(this.#writtenOffset, error)
     this.#waitingForWrite.failAfter(-1, unknown)

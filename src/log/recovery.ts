@@ -88,7 +88,7 @@ export function assumeFacts(
   fileSystem.syncDirectoryNow(directory)
   const logStartOffset = bases.at(0) ?? 0
   const durableOffset = bases.at(-1) ?? 0
-  return { logStartOffset, durableOffset, durableBytes: 0, epochs, cleanedOffset: 0, segments }
+  return { logStartOffset, durableOffset, durableBytes: 0, epochs, cleanedOffset: 0, segments, producersEmptyAt: 0 }
 }
 
 function listSegments(fileSystem: FileSystem, directory: string): number[] {
@@ -149,6 +149,7 @@ class Recovery {
       epochs: this.#epochs,
       cleanedOffset: this.#known.cleanedOffset,
       segments: this.#segments,
+      producersEmptyAt: this.#known.producersEmptyAt,
     }
     return { facts, truncatedBytes: this.#truncatedBytes, failure: undefined }
   }

@@ -56,6 +56,8 @@ export interface EngineOptions {
   readonly cleanerBytesPerSecond: number
   /** The most that the records of a batch may grow to when one is looked for by its time. */
   readonly unpackedBytesMax: number
+  /** For how long a producer that is silent is remembered: Kafka's producer.id.expiration.ms. */
+  readonly producerExpiryMs: number
 }
 
 /** The options of an operator who has set none. */
@@ -67,6 +69,7 @@ export const DEFAULT_ENGINE_OPTIONS: EngineOptions = {
   cleanerMemoryBytes: 32 * 1024 * 1024,
   cleanerBytesPerSecond: 64 * 1024 * 1024,
   unpackedBytesMax: UNPACKED_BYTES_MAX,
+  producerExpiryMs: 86_400_000,
 }
 
 /** What the engine is given to work with. */
@@ -444,6 +447,7 @@ export class SegmentLogEngine implements LogEngine, LogContext {
       if (this.#isClosed) return
       const now = this.clock.now()
       const moved = logs.filter((log) => log.applyRetention(now))
+      for (const log of logs) log.producers.expire(now - this.#options.producerExpiryMs)
       try {
         if (moved.length > 0) await this.#saveInBoth()
         for (const log of moved) log.removeDoomed()
@@ -498,6 +502,7 @@ const NO_FACTS: PartitionFacts = {
   epochs: [],
   cleanedOffset: 0,
   segments: [],
+  producersEmptyAt: 0,
 }
 
 /** Makes a directory's own name durable; it may have been made a moment ago, by us or by a process that died. */

@@ -252,8 +252,15 @@ export class Segment implements FileOwner {
     )
   }
 
-  /** Visits the batches from a position on until `visit` says stop; headers only, no checksum is compared. */
-  walk(position: number, expectedOffset: number | undefined, visit: (place: BatchPlace) => boolean): void {
+  /**
+   * Visits the batches from a position on until `visit` says stop; headers only, no checksum is compared. `visit` finds the
+   * header at a position of a buffer that is good until it returns.
+   */
+  walk(
+    position: number,
+    expectedOffset: number | undefined,
+    visit: (place: BatchPlace, buffer: Buffer, at: number) => boolean,
+  ): void {
     const file = this.file()
     const mayHaveGaps = this.cleanings > 0
     // An index entry says exactly where a batch begins; what is not there does not belong to this index.
@@ -284,7 +291,7 @@ export class Segment implements FileOwner {
       }
       const nextOffset = baseOffset + getLastOffsetDelta(buffer, at) + 1
       if (nextOffset <= baseOffset) throw this.#corrupt(position, 'a batch has no records')
-      if (!visit({ baseOffset, position, bytes, nextOffset, maxTimestamp })) return
+      if (!visit({ baseOffset, position, bytes, nextOffset, maxTimestamp }, buffer, at)) return
       position += bytes
       offset = nextOffset
       isExact = false

@@ -19,6 +19,14 @@ export class Waiters {
     this.#waiters.push(waiter)
   }
 
+  /** For an offset that may be lower than those before it. */
+  insert(offset: number, waiter: AppendWaiter): void {
+    let at = this.#offsets.length
+    while (at > this.#head && this.#offsets[at - 1] > offset) at--
+    this.#offsets.splice(at, 0, offset)
+    this.#waiters.splice(at, 0, waiter)
+  }
+
   /** Tells everyone who waits for `offset` or less that it was reached. They may push meanwhile. */
   release(offset: number): void {
     while (this.#head < this.#waiters.length && this.#offsets[this.#head] <= offset) {

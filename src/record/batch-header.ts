@@ -96,6 +96,10 @@ export const isTransactional = (buffer: Buffer, at: number): boolean =>
   (getAttributes(buffer, at) & TRANSACTIONAL_BIT) !== 0
 /** A control batch holds a mark of the broker's own (commit, abort) and is never given to a consumer as a record. */
 export const isControlBatch = (buffer: Buffer, at: number): boolean => (getAttributes(buffer, at) & CONTROL_BIT) !== 0
+/** Makes it look like one; its checksum no longer fits then. */
+export function setControlBatch(buffer: Buffer, at: number): void {
+  buffer.writeInt16BE(getAttributes(buffer, at) | CONTROL_BIT, at + ATTRIBUTES_AT)
+}
 /** Whether `baseTimestamp` is the time from which compaction may drop tombstones. Deltas count from it all the same. */
 export const hasDeleteHorizon = (buffer: Buffer, at: number): boolean =>
   (getAttributes(buffer, at) & DELETE_HORIZON_BIT) !== 0
@@ -153,27 +157,33 @@ const INT64_FIELDS = [
   { name: 'producer id', at: PRODUCER_ID_AT },
 ] as const
 
+/** What `writeBatchHeader` is told. The fields of a producer are those of a batch without one unless they are given. */
+export interface BatchHeaderFields {
+  readonly recordCount: number
+  readonly baseTimestamp: number
+  readonly maxTimestamp: number
+  readonly attributes?: number
+  readonly producerId?: number
+  readonly producerEpoch?: number
+  readonly baseSequence?: number
+}
+
 /**
  * Writes the header of an uncompressed batch around the records that lie from `at + BATCH_HEADER_BYTES` to before `end`:
- * base offset 0, no leader epoch, no producer, the records' own timestamps; then the checksum over all of it.
+ * base offset 0, no leader epoch, the records' own timestamps; then the checksum over all of it.
  */
-export function writeBatchHeader(
-  buffer: Buffer,
-  at: number,
-  end: number,
-  fields: { readonly recordCount: number; readonly baseTimestamp: number; readonly maxTimestamp: number },
-): void {
+export function writeBatchHeader(buffer: Buffer, at: number, end: number, fields: BatchHeaderFields): void {
   writeInt64(buffer, at, 0)
   buffer.writeInt32BE(end - at - LENGTH_PREFIX_BYTES, at + LENGTH_AT)
   buffer.writeInt32BE(-1, at + LEADER_EPOCH_AT)
   buffer.writeInt8(MAGIC, at + MAGIC_AT)
-  buffer.writeInt16BE(0, at + ATTRIBUTES_AT)
+  buffer.writeInt16BE(fields.attributes ?? 0, at + ATTRIBUTES_AT)
   buffer.writeInt32BE(fields.recordCount - 1, at + LAST_OFFSET_DELTA_AT)
   writeInt64(buffer, at + BASE_TIMESTAMP_AT, fields.baseTimestamp)
   writeInt64(buffer, at + MAX_TIMESTAMP_AT, fields.maxTimestamp)
-  writeInt64(buffer, at + PRODUCER_ID_AT, -1)
-  buffer.writeInt16BE(-1, at + PRODUCER_EPOCH_AT)
-  buffer.writeInt32BE(-1, at + BASE_SEQUENCE_AT)
+  writeInt64(buffer, at + PRODUCER_ID_AT, fields.producerId ?? -1)
+  buffer.writeInt16BE(fields.producerEpoch ?? -1, at + PRODUCER_EPOCH_AT)
+  buffer.writeInt32BE(fields.baseSequence ?? -1, at + BASE_SEQUENCE_AT)
   buffer.writeInt32BE(fields.recordCount, at + RECORD_COUNT_AT)
   buffer.writeUInt32BE(crc32c(buffer, at + ATTRIBUTES_AT, end), at + CRC_AT)
 }

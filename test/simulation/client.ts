@@ -53,6 +53,8 @@ export class Client {
     try {
       baseOffset = log.append(Buffer.from(batch.bytes), count, acks, hasWaiter ? { appended } : undefined)
     } catch (error) {
+      // It may read the log first, and be stopped there.
+      if (process.isStopped) return
       return this.#mayRefuse(log, error)
     }
     if (hasWaiter && batch.outcome !== 'waiting') world.judge.fail('answers come later', 'append called its waiter')

@@ -37,8 +37,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'acknowledged before the sync',
     file: LOG,
-    find: "const isForSync = acks === 'all' && this.#config.flushPolicy.kind === 'always';",
-    replace: 'const isForSync = false;',
+    find: "return acks === 'all' && this.#config.flushPolicy.kind === 'always';",
+    replace: 'return false;',
     why: 'acknowledged records vanish in a power cut',
   },
   {
@@ -104,8 +104,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a failed partition goes on taking records',
     file: LOG,
-    find: 'append(batch, recordCount, acks, waiter) {\n        if (this.failure !== undefined)\n            throw this.failure;',
-    replace: 'append(batch, recordCount, acks, waiter) {',
+    find: 'this.producers.tryLoad();\n        if (this.failure !== undefined)\n            throw this.failure;\n        if (batch.length >',
+    replace: 'this.producers.tryLoad();\n        if (batch.length >',
     habit: 'failingDisk',
     why: 'records are written behind bytes of unknown state',
   },
@@ -264,7 +264,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'reads go beyond the high watermark',
     file: 'log-reader.js',
-    find: 'while (at + BATCH_HEADER_BYTES <= count && offset < this.#log.highWatermark) {',
+    find: 'while (at + BATCH_HEADER_BYTES <= count && offset < endOffset) {',
     replace: 'while (at + BATCH_HEADER_BYTES <= count) {',
     why: 'consumers read what is not durable yet',
   },

@@ -1,7 +1,7 @@
 import type { Broker, FetchAnswer } from '../../../broker/broker.ts'
 import { EARLIEST_OFFSET } from '../../../broker/broker.ts'
 import type { RunningFetch } from '../../../broker/waiting-fetches.ts'
-import type { PartitionLog } from '../../../log/log-engine.ts'
+import type { Isolation, PartitionLog } from '../../../log/log-engine.ts'
 import type { AnswerQueue } from '../answer-queue.ts'
 import { Exchange } from '../answer-queue.ts'
 import { Fields, PARTITION_RANGE } from '../fields.ts'
@@ -56,6 +56,7 @@ interface FetchFields {
   readonly bytesMax: number
   readonly bytesMin: number
   readonly waitMs: number
+  readonly isolation: Isolation
 }
 
 function parseRequest(payload: Buffer): FetchFields {
@@ -68,12 +69,13 @@ function parseRequest(payload: Buffer): FetchFields {
   const bytesMax = Math.min(maxBytes === 0 ? FETCH_BYTES_DEFAULT : maxBytes, FETCH_BYTES_MAX)
   const waitMs = Math.min(fields.optionalInteger('maxWaitMs', ANY_COUNT) ?? 0, FETCH_WAIT_MS_MAX)
   const bytesMin = Math.min(Math.max(fields.optionalInteger('minBytes', ANY_COUNT) ?? 1, 1), bytesMax)
-  return { topic, partition, offset, bytesMax, bytesMin, waitMs }
+  // Nothing in the answer would tell a record of an open or aborted transaction from one that counts.
+  return { topic, partition, offset, bytesMax, bytesMin, waitMs, isolation: 'read_committed' }
 }
 
 /** About how many bytes the answer will have; none as long as there is nothing to read. */
 function estimateOutput(log: PartitionLog, { offset, bytesMax }: FetchFields): number {
-  const isThere = offset === EARLIEST_OFFSET || (offset >= 0 && offset < log.highWatermark)
+  const isThere = offset === EARLIEST_OFFSET || (offset >= 0 && offset < log.lastStableOffset)
   if (!isThere) return 0
   return Math.min(bytesMax, log.sizeBytes) * OUTPUT_PER_BYTE
 }

@@ -1,0 +1,261 @@
+import { BrokerError } from '../base/broker-error.ts'
+import { UnsafeIntegerError } from '../base/bytes.ts'
+import {
+  decodeMarkerBatch,
+  findBatchFault,
+  getProducerId,
+  isControlBatch,
+  type TransactionMarker,
+} from '../record/record-batch.ts'
+import type { AbortedTransaction } from './aborted-transactions.ts'
+import type { LogContext } from './log-context.ts'
+import type { DescribedProducer } from './log-engine.ts'
+import { type KeptBatch, type ProducerEntry, ProducerStates } from './producer-state.ts'
+import { type BatchPlace, readFully, type Segment, SegmentCorrupt } from './segment.ts'
+
+/** The log whose producers these are. */
+export interface ProducersLog {
+  readonly topic: string
+  readonly partition: number
+  readonly logStartOffset: number
+  /** Where it is written to. */
+  readonly logEndOffset: number
+  readonly highWatermark: number
+  readonly segments: readonly Segment[]
+}
+
+/**
+ * The producers of one partition: their state, and how it is had again after a start.
+ *
+ * Most partitions never hear of a producer, and none of them is read for this at the start: the checkpoint says up to
+ * where there was nothing to remember (`emptyAt`). From there on the headers of the log are walked when somebody first
+ * wants to know.
+ */
+export class PartitionProducers {
+  readonly #context: LogContext
+  readonly #log: ProducersLog
+  #isLoaded = false
+  /** Undefined while there is nothing to remember. */
+  #states: ProducerStates | undefined
+  #emptyAt: number
+  #loadError: BrokerError | undefined
+  /** Counters for the metrics, since the start. */
+  duplicates = 0
+  outOfOrder = 0
+
+  /** `emptyAt`: below this offset the log held nothing that has to be remembered. */
+  constructor(context: LogContext, log: ProducersLog, emptyAt: number) {
+    this.#context = context
+    this.#log = log
+    this.#emptyAt = emptyAt
+  }
+
+  /** How many there are, as far as they are loaded. */
+  get count(): number {
+    return this.#states?.count ?? 0
+  }
+
+  /** Where the earliest transaction begins that holds consumers back, as far as that is loaded. */
+  get firstUnstableOffset(): number | undefined {
+    return this.#states?.firstUnstableOffset
+  }
+
+  /** The offset to keep in the checkpoint: nothing below it has to be remembered. */
+  emptyAt(durableOffset: number): number {
+    if (this.#isLoaded && this.#states === undefined) this.#emptyAt = durableOffset
+    return Math.min(this.#emptyAt, durableOffset)
+  }
+
+  /**
+   * Below which offset no transaction is open or has ended unseen. When the log cannot be read just now, nobody knows, and
+   * then nothing is stable.
+   */
+  lastStableOffset(): number {
+    const { highWatermark, logStartOffset } = this.#log
+    if (!this.tryLoad()) return logStartOffset
+    const first = this.#states?.firstUnstableOffset
+    return first === undefined ? highWatermark : Math.min(highWatermark, Math.max(first, logStartOffset))
+  }
+
+  /**
+   * See `ProducerStates.check`. Call `tryLoad` before.
+   *
+   * @throws BrokerError also KAFKA_STORAGE_ERROR
+   */
+  check(batch: Buffer): KeptBatch | undefined {
+    const states = this.#loaded()
+    try {
+      const kept = states?.check(batch)
+      if (kept !== undefined) this.duplicates++
+      return kept
+    } catch (error) {
+      if (error instanceof BrokerError && error.code === 'OUT_OF_ORDER_SEQUENCE_NUMBER') this.outOfOrder++
+      throw error
+    }
+  }
+
+  /**
+   * See `ProducerStates.checkMarker`. Call `tryLoad` before.
+   *
+   * @throws BrokerError also KAFKA_STORAGE_ERROR
+   */
+  checkMarker(marker: TransactionMarker): void {
+    this.#loaded()?.checkMarker(marker)
+  }
+
+  /** A batch of a producer was given its offset; it was checked before. */
+  append(batch: Buffer, baseOffset: number): void {
+    this.#statesFrom(baseOffset).append(batch, 0, baseOffset, this.#context.clock.now())
+  }
+
+  /** A marker was given its offset; it was checked before. */
+  appendMarker(marker: TransactionMarker, offset: number): void {
+    this.#statesFrom(offset).appendMarker(marker, offset, this.#context.clock.now())
+  }
+
+  /** The log is written up to here. */
+  noteWritten(offset: number): void {
+    this.#states?.settle(offset)
+  }
+
+  /** The log ends here: what was appended behind is not in it. */
+  rollBack(offset: number): void {
+    if (this.#states === undefined) return
+    this.#states.rollBack(offset)
+    this.#dropEmpty()
+  }
+
+  noteHighWatermark(): void {
+    this.#states?.noteHighWatermark(this.#log.highWatermark)
+  }
+
+  /** Forgets what is no longer needed: producers that were silent for long, and what lies below the log start. */
+  expire(since: number): void {
+    if (this.#states === undefined) return
+    this.#states.expire(since)
+    this.#states.aborted.trim(this.#log.logStartOffset)
+    this.#dropEmpty()
+  }
+
+  /** @throws BrokerError KAFKA_STORAGE_ERROR */
+  abortedTransactions(fromOffset: number, toOffset: number): readonly AbortedTransaction[] {
+    this.tryLoad()
+    return this.#loaded()?.aborted.find(fromOffset, toOffset) ?? []
+  }
+
+  /** @throws BrokerError KAFKA_STORAGE_ERROR */
+  hasOpenTransaction(producerId: number): boolean {
+    this.tryLoad()
+    return (this.#loaded()?.get(producerId)?.transactionStart ?? -1) >= 0
+  }
+
+  /** @throws BrokerError KAFKA_STORAGE_ERROR */
+  describe(): readonly DescribedProducer[] {
+    this.tryLoad()
+    return this.#loaded()?.list().map(describeEntry) ?? []
+  }
+
+  /** Reads the state from the log if that was not done yet; false when the disk refuses just now. */
+  tryLoad(): boolean {
+    if (!this.#isLoaded) this.#load()
+    return this.#isLoaded
+  }
+
+  #loaded(): ProducerStates | undefined {
+    if (!this.#isLoaded && this.#loadError !== undefined) throw this.#loadError
+    return this.#states
+  }
+
+  #statesFrom(offset: number): ProducerStates {
+    if (this.#states === undefined) {
+      this.#states = new ProducerStates()
+      this.#emptyAt = offset
+    }
+    return this.#states
+  }
+
+  #dropEmpty(): void {
+    if (this.#states?.isEmpty === true) this.#states = undefined
+  }
+
+  // ------------------------------------------------------------------------------------------------- loading
+
+  #load(): void {
+    const { topic, partition, logStartOffset, highWatermark } = this.#log
+    try {
+      const states = new ProducerStates()
+      this.#walk(states, this.#emptyAt)
+      states.noteHighWatermark(highWatermark)
+      states.aborted.trim(logStartOffset)
+      this.#states = states.isEmpty ? undefined : states
+      this.#isLoaded = true
+      this.#loadError = undefined
+    } catch (error) {
+      const fault = (error as Error).message
+      const message = `Cannot read the producers of topic "${topic}", partition ${partition}: ${fault}`
+      if (message !== this.#loadError?.message) this.#context.logger.warn({ topic, partition, error }, message)
+      this.#loadError = new BrokerError('KAFKA_STORAGE_ERROR', message, { cause: error })
+    }
+  }
+
+  /** Brings `states` from an offset to the end of the log, by the headers of its batches. */
+  #walk(states: ProducerStates, fromOffset: number): void {
+    const now = this.#context.clock.now()
+    for (const segment of this.#log.segments) {
+      if (segment.nextOffset <= fromOffset || segment.sizeBytes === 0) continue
+      try {
+        this.#walkSegment(states, segment, fromOffset, now)
+      } catch (error) {
+        if (!(error instanceof SegmentCorrupt)) throw error
+        // What comes behind the damage in this segment cannot be found.
+        this.#reportDamage(error)
+      }
+    }
+  }
+
+  #walkSegment(states: ProducerStates, segment: Segment, fromOffset: number, now: number): void {
+    // What compaction has left may have nothing from there on.
+    const isInside = fromOffset > segment.baseOffset && segment.cleanings === 0
+    const start = isInside ? segment.findBatch(fromOffset) : { position: 0, baseOffset: segment.baseOffset }
+    segment.walk(start.position, start.baseOffset, (place, buffer, at) => {
+      if (place.baseOffset < fromOffset) return true
+      try {
+        if (getProducerId(buffer, at) < 0) return true
+        if (isControlBatch(buffer, at)) {
+          const marker = readMarker(segment, place)
+          if (marker !== undefined) states.appendMarker(marker, place.baseOffset, now)
+        } else states.append(buffer, at, place.baseOffset, now)
+        states.settle(place.nextOffset)
+      } catch (error) {
+        if (!(error instanceof UnsafeIntegerError) && !(error instanceof SegmentCorrupt)) throw error
+        this.#reportDamage(error)
+      }
+      return true
+    })
+  }
+
+  /** Whoever reads there is told. A producer or a marker that cannot be read is as if it were not there. */
+  #reportDamage(error: Error): void {
+    const { topic, partition } = this.#log
+    this.#context.logger.error({ topic, partition, error }, 'a record batch is damaged: its producer is not known')
+  }
+}
+
+function readMarker(segment: Segment, place: BatchPlace): TransactionMarker | undefined {
+  const batch = Buffer.allocUnsafe(place.bytes)
+  const count = readFully(segment.file(), batch, place.bytes, place.position)
+  const fault = findBatchFault(batch, 0, count)
+  if (fault !== undefined) throw new SegmentCorrupt(`${segment.logPath} at byte ${place.position}: ${fault}`)
+  return decodeMarkerBatch(batch, 0)
+}
+
+function describeEntry(entry: ProducerEntry): DescribedProducer {
+  return {
+    producerId: entry.producerId,
+    producerEpoch: entry.epoch,
+    lastSequence: entry.batches.at(-1)?.lastSequence ?? -1,
+    lastTimestamp: entry.lastTimestamp,
+    coordinatorEpoch: entry.coordinatorEpoch,
+    currentTransactionStartOffset: entry.transactionStart,
+  }
+}
