@@ -8,6 +8,8 @@ import type { SegmentPartitionLog } from './log/partition-log.ts'
 import type { SegmentLogEngine } from './log/segment-log-engine.ts'
 import type { Emit } from './metrics/instruments.ts'
 import type { Metrics } from './metrics/metrics.ts'
+import type { TransactionCoordinator } from './transactions/coordinator.ts'
+import { TRANSACTION_STATES } from './transactions/transaction.ts'
 
 /** What the live series are read from. */
 export interface LiveState {
@@ -130,4 +132,15 @@ function emitByTopic(engine: SegmentLogEngine, emit: Emit, valueOf: (log: Segmen
     sum += valueOf(log)
   }
   if (topic !== undefined) emit(sum, topic)
+}
+
+/** Lets the metrics of transactions read them at each scrape: every state that one can be in has a series. */
+export function collectTransactions(metrics: Metrics, transactions: TransactionCoordinator): void {
+  metrics.transactions.collect = (emit) => {
+    const counts = new Map<string, number>()
+    for (const { state } of transactions.list()) counts.set(state, (counts.get(state) ?? 0) + 1)
+    for (const state of TRANSACTION_STATES) {
+      if (state !== 'Dead' && state !== 'PrepareEpochFence') emit(counts.get(state) ?? 0, state)
+    }
+  }
 }

@@ -8,6 +8,7 @@ import { nodeFileSystem } from './base/file-system.ts'
 import type { Logger } from './base/logger.ts'
 import { silentLogger } from './base/logger.ts'
 import { Broker } from './broker/broker.ts'
+import { openTransactions } from './broker/open-transactions.ts'
 import { formatFlushPolicy, NO_SETTINGS, TOPIC_CONFIG } from './broker/topic-config.ts'
 import type { TopicSettings } from './broker/topic-config.ts'
 import { Topics } from './broker/topics.ts'
@@ -20,7 +21,7 @@ import { GROUP_DEFAULTS } from './groups/group-options.ts'
 import type { GroupOptions } from './groups/group-options.ts'
 import { HttpStart } from './http-start.ts'
 import type { TestControls } from './http/test-controls.ts'
-import { collectFromState } from './live-metrics.ts'
+import { collectFromState, collectTransactions } from './live-metrics.ts'
 import { SegmentLogEngine } from './log/segment-log-engine.ts'
 import { Metrics } from './metrics/metrics.ts'
 import type { RefusableProtocol } from './net/faults.ts'
@@ -33,6 +34,7 @@ import type { BrokerState } from './readiness.ts'
 import { explainListening, StartError, toStorageStartError } from './start-error.ts'
 import { LmdbStore } from './store/lmdb-store.ts'
 import type { Store } from './store/store.ts'
+import { ProducerIds } from './transactions/producer-ids.ts'
 import { VERSION } from './version.ts'
 
 /** Of the time for stopping, what is kept for making everything durable after the last answer. */
@@ -153,8 +155,9 @@ export async function startBroker(config: Config, parts: StartParts = {}): Promi
       reloadTopics: inTurns(() => log.applyTopicsFile()),
       close() {
         state.isDraining = true
-        // Members that wait for each other would keep their connections open.
+        // Whoever waits for other members, or for a transaction to end, would keep its connection open.
         log.groups.close()
+        log.transactions.close()
         closing ??= opened.closeAll()
         return closing
       },
@@ -305,6 +308,13 @@ async function openLog(parts: {
     for (const sentence of await applyFile()) logger.info({ file: topicsFile }, sentence)
     opened.add('the consumer groups', async () => groups.close())
     groups.open(topics)
+    const producerIds = new ProducerIds(store)
+    const { transactionTimeoutMsMax: timeoutMsMax, transactionalIdExpirationMs: idExpirationMs } = config
+    const options = { timeoutMsMax, idExpirationMs }
+    const coordinated = { store, engine, topics, groups, producerIds, clock, metrics, logger, options }
+    const transactions = openTransactions(coordinated)
+    collectTransactions(metrics, transactions)
+    opened.add('the transactions', async () => transactions.close())
     state.store = store
     state.engine = engine
     return {
@@ -312,6 +322,8 @@ async function openLog(parts: {
       topics,
       committedOffsets,
       groups,
+      producerIds,
+      transactions,
       identity: {
         version: VERSION,
         clusterId: await readClusterId(store),

@@ -5,6 +5,8 @@ import type { GroupCoordinator } from '../groups/coordinator.ts'
 import type { Acks, AppendWaiter, Isolation, LogEngine, PartitionLog, ReadBatches } from '../log/log-engine.ts'
 import type { Metrics } from '../metrics/metrics.ts'
 import { BatchIntake } from './batch-intake.ts'
+import type { TransactionCoordinator } from '../transactions/coordinator.ts'
+import type { ProducerIds } from '../transactions/producer-ids.ts'
 import type { LogWatch } from './log-watches.ts'
 import { LogWatches } from './log-watches.ts'
 import { KeylessPartitioner } from './partitioner.ts'
@@ -54,6 +56,9 @@ export interface BrokerParts {
   readonly topics: Topics
   readonly committedOffsets: CommittedOffsets
   readonly groups: GroupCoordinator
+  /** For producers without a transactional id. */
+  readonly producerIds: ProducerIds
+  readonly transactions: TransactionCoordinator
   readonly metrics: Metrics
   readonly identity: BrokerIdentity
   /** The most that the records of a compressed batch may grow to when they must be looked into. */
@@ -69,6 +74,9 @@ export class Broker {
   readonly topics: Topics
   readonly committedOffsets: CommittedOffsets
   readonly groups: GroupCoordinator
+  /** For producers without a transactional id. */
+  readonly producerIds: ProducerIds
+  readonly transactions: TransactionCoordinator
   readonly identity: BrokerIdentity
   /** What becomes of a batch before it is given to `produce`. */
   readonly intake: BatchIntake
@@ -84,6 +92,8 @@ export class Broker {
     this.topics = parts.topics
     this.committedOffsets = parts.committedOffsets
     this.groups = parts.groups
+    this.producerIds = parts.producerIds
+    this.transactions = parts.transactions
     this.identity = parts.identity
     this.intake = new BatchIntake(parts.clock, parts.unpackedBytesMax)
     this.#engine = parts.engine

@@ -50,6 +50,10 @@ export interface Config {
   readonly groupConsumerHeartbeatIntervalMs: number
   /** How long committed offsets outlive the last member of their group. */
   readonly offsetsRetentionMs: number
+  /** The longest time that a transactional producer may ask for. */
+  readonly transactionTimeoutMsMax: number
+  /** How long a transactional id is remembered that nobody uses. */
+  readonly transactionalIdExpirationMs: number
   /** Client connections at the same time, of all doors together. */
   readonly connectionsMax: number
   /** Segment and index files that the log holds open at the same time. */
@@ -216,6 +220,20 @@ export const SETTINGS: { readonly [Name in Exclude<keyof Config, 'httpConnection
     meaning: 'How long committed offsets outlive the last member of their group',
     parse: durationBetween(1000, 315_360_000_000),
   },
+  transactionTimeoutMsMax: {
+    variable: 'CAFELOG_TRANSACTION_MAX_TIMEOUT',
+    default: '15m',
+    range: 'a duration from 1s to 7d, such as 15m',
+    meaning: 'The longest transaction.timeout.ms that a Kafka producer may ask for',
+    parse: durationBetween(1000, 7 * 86_400_000),
+  },
+  transactionalIdExpirationMs: {
+    variable: 'CAFELOG_TRANSACTIONAL_ID_EXPIRATION',
+    default: '7d',
+    range: 'a duration from 1m to 365d, such as 7d',
+    meaning: 'How long a transactional id is remembered that no producer uses',
+    parse: durationBetween(60_000, 365 * 86_400_000),
+  },
   connectionsMax: {
     variable: 'CAFELOG_MAX_CONNECTIONS',
     default: String(CONNECTIONS_DEFAULT),
@@ -306,6 +324,8 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
     groupConsumerSessionTimeoutMs: readOrDefault(SETTINGS.groupConsumerSessionTimeoutMs),
     groupConsumerHeartbeatIntervalMs: readOrDefault(SETTINGS.groupConsumerHeartbeatIntervalMs),
     offsetsRetentionMs: readOrDefault(SETTINGS.offsetsRetentionMs),
+    transactionTimeoutMsMax: readOrDefault(SETTINGS.transactionTimeoutMsMax),
+    transactionalIdExpirationMs: readOrDefault(SETTINGS.transactionalIdExpirationMs),
     connectionsMax,
     openFilesMax,
     unpackedBytesMax: readOrDefault(SETTINGS.unpackedBytesMax),

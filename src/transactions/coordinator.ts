@@ -6,7 +6,10 @@ import { silentLogger } from '../base/logger.ts'
 import type { Metrics } from '../metrics/metrics.ts'
 import type { Store } from '../store/store.ts'
 import { Ending } from './ending.ts'
-import type { TransactionTargets } from './ending.ts'
+import type { EndingParts, TransactionTargets } from './ending.ts'
+import { Orphans } from './orphans.ts'
+import type { OpenTransaction } from './orphans.ts'
+import { concurrent, notStored, refuse, stopping } from './refusals.ts'
 import { countPartitions, decide, isEnding, isWritable } from './transaction.ts'
 import type {
   Decision,
@@ -43,8 +46,7 @@ export interface InitRequest {
   readonly expected?: ProducerIdentity | undefined
 }
 
-/** An open transaction in a log. */
-export interface OpenTransaction extends ProducerIdentity, TopicPartition {}
+type Refusal = Extract<Decision, { kind: 'refuse' }>
 
 /** Somebody who waits for what becomes of an event. */
 interface Request {
@@ -76,15 +78,6 @@ interface Entry {
   bytes: number
 }
 
-const ACTIONS: Readonly<Record<TransactionEvent['kind'], string>> = {
-  init: 'initialise',
-  'add partitions': 'add partitions to the transaction of',
-  'add group': 'add a group to the transaction of',
-  end: 'end the transaction of',
-  timeout: 'abort the transaction of',
-  ended: 'end the transaction of',
-  expire: 'forget',
-}
 /** Rough sizes of what is kept in memory, in bytes. */
 const ENTRY_BYTES = 1024
 const PARTITION_BYTES = 48
@@ -106,9 +99,10 @@ export class TransactionCoordinator {
   readonly #clock: Clock
   readonly #logger: Logger
   readonly #options: TransactionOptions
+  readonly #endingParts: EndingParts
   readonly #entries = new Map<string, Entry>()
   readonly #byProducer = new Map<number, Entry>()
-  readonly #orphans = new Set<Ending>()
+  readonly #orphans: Orphans
   #expiryTimer: Timer | undefined
   #bytes = 0
   #isOpen = false
@@ -119,23 +113,36 @@ export class TransactionCoordinator {
     this.#clock = parts.clock
     this.#logger = parts.logger ?? silentLogger
     this.#options = { ...TRANSACTION_DEFAULTS, ...parts.options }
+    const { targets } = parts
+    this.#endingParts = { targets, clock: this.#clock, logger: this.#logger, options: this.#options }
+    this.#orphans = new Orphans(this.#endingParts)
   }
 
   /**
-   * Takes up all transactions as they are in the store, and goes on with what was under way. `open` are the transactions that
-   * the logs know of: those that nobody is going to end any more are aborted. Once, before anything else.
+   * Takes up all transactions as they are in the store, and goes on with what was under way. Once, before anything else.
    *
    * @throws Error when there is a row that this version cannot read
    */
-  open(open: Iterable<OpenTransaction>): void {
+  open(): void {
     assert(!this.#isOpen, 'the coordinator is opened once')
     this.#isOpen = true
     for (const [transactionalId, value] of this.#parts.store.entries('transactions')) {
       const entry = this.#makeEntry(transactionalId)
       this.#take(entry, decodeTransaction(transactionalId, value))
     }
-    for (const orphan of open) if (!this.#isKnown(orphan)) this.#abort(orphan)
     this.#expireLater()
+  }
+
+  /**
+   * Takes the transactions that are open in a partition's log, and aborts those that nobody is going to end: a power cut took
+   * the marker from a log that is not flushed always. Readers would wait for them for ever.
+   */
+  abortOrphans(open: readonly OpenTransaction[]): void {
+    for (const orphan of open) if (!this.#isClosed && !this.#isKnown(orphan)) this.#orphans.abort(orphan)
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed
   }
 
   /** Answers whoever waits, and does nothing by itself from now on. */
@@ -143,14 +150,14 @@ export class TransactionCoordinator {
     if (this.#isClosed) return
     this.#isClosed = true
     this.#expiryTimer?.cancel()
-    for (const orphan of this.#orphans) orphan.cancel()
+    this.#orphans.close()
     for (const entry of this.#entries.values()) {
       entry.timeout?.cancel()
       entry.ending?.cancel()
       const waiting = entry.waiting.splice(0)
       for (const { timer } of waiting) timer.cancel()
       for (const { event, settle } of [...waiting.map(({ request }) => request), ...entry.queue.splice(0)]) {
-        settle(this.#stopping(entry.transactionalId, event), undefined)
+        settle(stopping(entry.transactionalId, event), undefined)
       }
     }
   }
@@ -268,20 +275,21 @@ export class TransactionCoordinator {
   // One event after the other
 
   async #request(transactionalId: string, event: TransactionEvent): Promise<void> {
+    checkTransactionalId(transactionalId)
     const entry = this.#entries.get(transactionalId)
     if (entry !== undefined) {
       await this.#submit(entry, event)
       return
     }
-    if (this.#isClosed) throw this.#stopping(transactionalId, event)
+    if (this.#isClosed) throw stopping(transactionalId, event)
     const decision = decide(undefined, event, this.#clock.now())
     if (decision.kind === 'refuse') throw this.#refuse(transactionalId, event, decision)
   }
 
   #submit(entry: Entry, event: TransactionEvent): Promise<Transaction | undefined> {
-    if (this.#isClosed) throw this.#stopping(entry.transactionalId, event)
+    if (this.#isClosed) throw stopping(entry.transactionalId, event)
     if (entry.queue.length + entry.waiting.length >= this.#options.requestsPerIdMax) {
-      throw this.#concurrent(entry.transactionalId, event)
+      throw concurrent(entry.transactionalId, event)
     }
     return new Promise((resolve, reject) => {
       const settle = (error: unknown, transaction: Transaction | undefined) => {
@@ -302,6 +310,11 @@ export class TransactionCoordinator {
     if (entry.transaction === undefined && !entry.isBusy && entry.queue.length === 0) this.#forget(entry)
   }
 
+  #refuse(transactionalId: string, event: TransactionEvent, { error, reason }: Refusal): BrokerError {
+    if (error === 'PRODUCER_FENCED') this.#parts.metrics?.producersFenced.add(1)
+    return refuse(error, transactionalId, event, reason)
+  }
+
   #handle(entry: Entry, request: Request) {
     const { event, settle } = request
     const decision = decide(entry.transaction, event, this.#clock.now())
@@ -311,7 +324,7 @@ export class TransactionCoordinator {
       case 'refuse':
         return settle(this.#refuse(entry.transactionalId, event, decision), undefined)
       case 'wait':
-        return this.#wait(entry, request, this.#concurrent(entry.transactionalId, event))
+        return this.#wait(entry, request, concurrent(entry.transactionalId, event))
       case 'new producer id':
         return this.#handleWithNewId(entry, request)
       case 'change':
@@ -328,7 +341,7 @@ export class TransactionCoordinator {
         this.#goOn(entry)
       },
       (error: unknown) => {
-        settle(this.#notStored(entry.transactionalId, event, error), undefined)
+        settle(notStored(entry.transactionalId, event, error), undefined)
         this.#goOn(entry)
       },
     )
@@ -345,14 +358,14 @@ export class TransactionCoordinator {
         if (event.kind === 'timeout') entry.hasTimedOut = true
         // It is decided now: who asked for it may be told so, should the rest take long.
         if (reply === 'once ended')
-          this.#wait(entry, request, event.kind === 'end' ? undefined : this.#concurrent(transactionalId, event))
+          this.#wait(entry, request, event.kind === 'end' ? undefined : concurrent(transactionalId, event))
         this.#take(entry, next)
         if (reply === 'once stored') settle(undefined, next)
         this.#goOn(entry)
       },
       (error: unknown) => {
         this.#logger.error({ err: error, transactionalId }, 'cannot store a transaction')
-        settle(this.#notStored(transactionalId, event, error), undefined)
+        settle(notStored(transactionalId, event, error), undefined)
         this.#goOn(entry)
       },
     )
@@ -362,13 +375,13 @@ export class TransactionCoordinator {
     entry.isBusy = false
     if (!this.#isClosed) return this.#run(entry)
     for (const { event, settle } of entry.queue.splice(0)) {
-      settle(this.#stopping(entry.transactionalId, event), undefined)
+      settle(stopping(entry.transactionalId, event), undefined)
     }
   }
 
   /** `late` is what it is told when the transaction has not ended in time. */
   #wait(entry: Entry, request: Request, late: BrokerError | undefined) {
-    if (this.#isClosed) return request.settle(this.#stopping(entry.transactionalId, request.event), undefined)
+    if (this.#isClosed) return request.settle(stopping(entry.transactionalId, request.event), undefined)
     const timer = this.#clock.setTimer(this.#options.waitMsMax, () => {
       entry.waiting = entry.waiting.filter((waiting) => waiting.request !== request)
       request.settle(late, entry.transaction)
@@ -415,7 +428,7 @@ export class TransactionCoordinator {
     const { producerId, producerEpoch, state } = transaction
     const partitions = listPartitions(transaction)
     const work = { producerId, producerEpoch, isCommit: state === 'PrepareCommit', partitions }
-    entry.ending = new Ending(work, this.#endingParts(), () => this.#ended(entry, transaction))
+    entry.ending = new Ending(work, this.#endingParts, () => this.#ended(entry, transaction))
   }
 
   #ended(entry: Entry, ended: Transaction) {
@@ -449,25 +462,11 @@ export class TransactionCoordinator {
     this.#run(entry)
   }
 
-  #endingParts() {
-    const { targets } = this.#parts
-    return { targets, clock: this.#clock, logger: this.#logger, options: this.#options }
-  }
-
   // Transactions that only a log knows
 
   #isKnown({ producerId, topic, partition }: OpenTransaction): boolean {
     const transaction = this.#byProducer.get(producerId)?.transaction
     return transaction?.partitions.get(topic)?.has(partition) === true
-  }
-
-  /** A marker was lost with what a power cut took from a log that is not flushed always. Readers would wait for ever. */
-  #abort({ producerId, producerEpoch, topic, partition }: OpenTransaction) {
-    this.#logger.warn({ producerId, topic, partition }, 'aborting a transaction that nobody knows of')
-    const work = { producerId, producerEpoch, isCommit: false, partitions: [{ topic, partition }] }
-    const targets = { ...this.#endingParts().targets, endOffsets: () => Promise.resolve() }
-    const ending = new Ending(work, { ...this.#endingParts(), targets }, () => this.#orphans.delete(ending))
-    this.#orphans.add(ending)
   }
 
   // Entries
@@ -512,14 +511,14 @@ export class TransactionCoordinator {
   #checkLimits({ transactionalId, bytes }: Entry, event: TransactionEvent, next: Transaction): BrokerError | undefined {
     if (event.kind !== 'add partitions' && event.kind !== 'add group') return undefined
     const { partitionsPerTransactionMax, groupsPerTransactionMax, bytesMax } = this.#options
-    const refuse = (reason: string) => this.#refuse(transactionalId, event, { error: 'POLICY_VIOLATION', reason })
+    const beyond = (reason: string) => refuse('POLICY_VIOLATION', transactionalId, event, reason)
     if (countPartitions(next) > partitionsPerTransactionMax) {
-      return refuse(`a transaction has at most ${partitionsPerTransactionMax} partitions`)
+      return beyond(`a transaction has at most ${partitionsPerTransactionMax} partitions`)
     }
     if (next.groups.size > groupsPerTransactionMax) {
-      return refuse(`a transaction has at most ${groupsPerTransactionMax} groups`)
+      return beyond(`a transaction has at most ${groupsPerTransactionMax} groups`)
     }
-    return this.#bytes - bytes + estimateBytes(next) > bytesMax ? refuse(NO_MEMORY) : undefined
+    return this.#bytes - bytes + estimateBytes(next) > bytesMax ? beyond(NO_MEMORY) : undefined
   }
 
   #expireLater() {
@@ -543,36 +542,6 @@ export class TransactionCoordinator {
       const some = unused.splice(0, EXPIRED_AT_A_TIME)
       await Promise.all(some.map((entry) => this.#submit(entry, { kind: 'expire', unusedSinceMs })))
     }
-  }
-
-  // Refusals
-
-  #refuse(
-    transactionalId: string,
-    event: TransactionEvent,
-    { error, reason }: Pick<Extract<Decision, { kind: 'refuse' }>, 'error' | 'reason'>,
-  ): BrokerError {
-    if (error === 'PRODUCER_FENCED') this.#parts.metrics?.producersFenced.add(1)
-    return new BrokerError(
-      error,
-      `Cannot ${ACTIONS[event.kind]} transactional id ${quoteId(transactionalId)}: ${reason}`,
-    )
-  }
-
-  #concurrent(transactionalId: string, event: TransactionEvent): BrokerError {
-    const reason = 'its last transaction is still ending, try again'
-    return this.#refuse(transactionalId, event, { error: 'CONCURRENT_TRANSACTIONS', reason })
-  }
-
-  #stopping(transactionalId: string, event: TransactionEvent): BrokerError {
-    const reason = 'the broker stops'
-    return this.#refuse(transactionalId, event, { error: 'COORDINATOR_NOT_AVAILABLE', reason })
-  }
-
-  /** Clients try again after this one; a storage error they would take for the end. */
-  #notStored(transactionalId: string, event: TransactionEvent, cause: unknown): BrokerError {
-    const reason = cause instanceof Error ? cause.message : String(cause)
-    return this.#refuse(transactionalId, event, { error: 'COORDINATOR_NOT_AVAILABLE', reason })
   }
 }
 

@@ -1,4 +1,5 @@
 import { assert } from '../base/assert.ts'
+import { BrokerError } from '../base/broker-error.ts'
 import type { Clock, Timer } from '../base/clock.ts'
 import type { Logger } from '../base/logger.ts'
 import type { AppendWaiter } from '../log/log-engine.ts'
@@ -99,6 +100,8 @@ export class Ending {
   #markerWritten(target: TopicPartition, error: unknown) {
     if (error === undefined) this.#left.delete(target)
     else this.#complain(error, target)
+    // The log knows of a later epoch: nothing of this one is open there, and trying again would come to the same.
+    if (error instanceof BrokerError && error.code === 'INVALID_PRODUCER_EPOCH') this.#left.delete(target)
     this.#inFlight--
     assert(this.#inFlight >= 0, 'a marker settles once')
     if (this.#inFlight > 0) return

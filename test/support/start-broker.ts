@@ -8,6 +8,7 @@ import { nodeFileSystem } from '../../src/base/file-system.ts'
 import type { Logger } from '../../src/base/logger.ts'
 import { silentLogger } from '../../src/base/logger.ts'
 import { Broker } from '../../src/broker/broker.ts'
+import { openTransactions } from '../../src/broker/open-transactions.ts'
 import { parseTopicSettings } from '../../src/broker/topic-config.ts'
 import { Topics } from '../../src/broker/topics.ts'
 import { parseConfig } from '../../src/config/config.ts'
@@ -19,6 +20,7 @@ import { Metrics } from '../../src/metrics/metrics.ts'
 import { Listener } from '../../src/net/listener.ts'
 import { JsonDoor } from '../../src/protocols/json/door.ts'
 import { LmdbStore } from '../../src/store/lmdb-store.ts'
+import { ProducerIds } from '../../src/transactions/producer-ids.ts'
 
 /** The whole program as its configuration makes it, in this process. */
 export interface WholeBroker {
@@ -97,6 +99,8 @@ export async function startTestBroker(
   await topics.load()
   const groups = new GroupCoordinator({ store, clock, committedOffsets, logger })
   groups.open(topics)
+  const producerIds = new ProducerIds(store)
+  const transactions = openTransactions({ store, engine, topics, groups, producerIds, clock, metrics, logger })
   const identity = {
     version: '0.0.0-test',
     clusterId: 'test-cluster',
@@ -104,7 +108,17 @@ export async function startTestBroker(
     dataDirectory: directory,
     flushPolicy: 'always',
   }
-  const broker = new Broker({ clock, engine, topics, committedOffsets, groups, metrics, identity })
+  const broker = new Broker({
+    clock,
+    engine,
+    topics,
+    committedOffsets,
+    groups,
+    producerIds,
+    transactions,
+    metrics,
+    identity,
+  })
   const protocol = new JsonDoor({ broker, clock, logger, metrics })
   const listener = new Listener({ protocol, clock, logger, metrics, connectionsMax: options.connectionsMax ?? 10_000 })
   const { host, port } = await listener.listen({ host: '127.0.0.1', port: 0 })
@@ -119,6 +133,7 @@ export async function startTestBroker(
     async stop() {
       await listener.drain(1_000)
       groups.close()
+      transactions.close()
       await engine.close()
       await store.close()
       if (options.directory === undefined) rmSync(directory, { recursive: true, force: true })

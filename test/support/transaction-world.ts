@@ -4,7 +4,7 @@ import type { AppendWaiter } from '../../src/log/log-engine.ts'
 import type { StoreChange } from '../../src/store/store.ts'
 import { MemoryStore } from '../../src/store/memory-store.ts'
 import { TransactionCoordinator } from '../../src/transactions/coordinator.ts'
-import type { OpenTransaction } from '../../src/transactions/coordinator.ts'
+import type { OpenTransaction } from '../../src/transactions/orphans.ts'
 import type { TransactionMarker } from '../../src/transactions/ending.ts'
 import type { TransactionalProducer } from '../../src/transactions/transaction.ts'
 import type { TransactionOptions } from '../../src/transactions/transaction-options.ts'
@@ -149,7 +149,8 @@ export class TransactionWorld {
         endOffsets: (producerId, isCommit) => offsets.endTransaction(producerId, isCommit),
       },
     })
-    coordinator.open(this.#openTransactions())
+    coordinator.open()
+    coordinator.abortOrphans(this.#openTransactions())
     return coordinator
   }
 

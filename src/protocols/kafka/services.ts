@@ -16,7 +16,12 @@ import { ApiVersions } from './apis/18-api-versions.ts'
 import { CreateTopics } from './apis/19-create-topics.ts'
 import { DeleteTopics } from './apis/20-delete-topics.ts'
 import { DeleteRecords } from './apis/21-delete-records.ts'
+import { InitProducerId } from './apis/22-init-producer-id.ts'
 import { OffsetForLeaderEpoch } from './apis/23-offset-for-leader-epoch.ts'
+import { AddPartitionsToTxn } from './apis/24-add-partitions-to-txn.ts'
+import { AddOffsetsToTxn } from './apis/25-add-offsets-to-txn.ts'
+import { EndTxn } from './apis/26-end-txn.ts'
+import { TxnOffsetCommit } from './apis/28-txn-offset-commit.ts'
 import { DescribeAcls } from './apis/29-describe-acls.ts'
 import { CreateAcls } from './apis/30-create-acls.ts'
 import { DeleteAcls } from './apis/31-delete-acls.ts'
@@ -36,6 +41,8 @@ import { AlterClientQuotas } from './apis/49-alter-client-quotas.ts'
 import { DescribeUserScramCredentials } from './apis/50-describe-user-scram-credentials.ts'
 import { AlterUserScramCredentials } from './apis/51-alter-user-scram-credentials.ts'
 import { DescribeCluster } from './apis/60-describe-cluster.ts'
+import { DescribeTransactions } from './apis/65-describe-transactions.ts'
+import { ListTransactions } from './apis/66-list-transactions.ts'
 import { ConsumerGroupHeartbeat } from './apis/68-consumer-group-heartbeat.ts'
 import { ConsumerGroupDescribe } from './apis/69-consumer-group-describe.ts'
 import { DescribeTopicPartitions } from './apis/75-describe-topic-partitions.ts'
@@ -55,6 +62,7 @@ import { consumerGroupDescribe, consumerGroupHeartbeat } from './handlers/consum
 import { fetch } from './handlers/fetch.ts'
 import { deleteGroups, describeGroups, listGroups } from './handlers/group-admin.ts'
 import { offsetCommit, offsetDelete, offsetFetch } from './handlers/group-offsets.ts'
+import { initProducerId } from './handlers/init-producer-id.ts'
 import { listOffsets, offsetForLeaderEpoch } from './handlers/list-offsets.ts'
 import { metadata } from './handlers/metadata.ts'
 import { produce } from './handlers/produce.ts'
@@ -62,6 +70,8 @@ import { alterClientQuotas, describeClientQuotas } from './handlers/quotas.ts'
 import { alterPartitionReassignments, electLeaders, listPartitionReassignments } from './handlers/reassignments.ts'
 import { describeTopicPartitions } from './handlers/topic-partitions.ts'
 import { createPartitions, createTopics, deleteRecords, deleteTopics } from './handlers/topics.ts'
+import { describeTransactions, listTransactions } from './handlers/transaction-admin.ts'
+import { addOffsetsToTxn, addPartitionsToTxn, endTxn, txnOffsetCommit } from './handlers/transactions.ts'
 import { Registry } from './registry.ts'
 
 /** Everything that is served, and so everything that ApiVersions names. */
@@ -85,7 +95,12 @@ export function createRegistry(): Registry<RequestContext> {
   registry.serve(CreateTopics, createTopics)
   registry.serve(DeleteTopics, deleteTopics)
   registry.serve(DeleteRecords, deleteRecords)
+  registry.serve(InitProducerId, initProducerId)
   registry.serve(OffsetForLeaderEpoch, offsetForLeaderEpoch)
+  registry.serve(AddPartitionsToTxn, addPartitionsToTxn)
+  registry.serve(AddOffsetsToTxn, addOffsetsToTxn)
+  registry.serve(EndTxn, endTxn)
+  registry.serve(TxnOffsetCommit, txnOffsetCommit)
   registry.serve(DescribeAcls, describeAcls)
   registry.serve(CreateAcls, createAcls)
   registry.serve(DeleteAcls, deleteAcls)
@@ -105,6 +120,8 @@ export function createRegistry(): Registry<RequestContext> {
   registry.serve(DescribeUserScramCredentials, describeUserScramCredentials)
   registry.serve(AlterUserScramCredentials, alterUserScramCredentials)
   registry.serve(DescribeCluster, describeCluster)
+  registry.serve(DescribeTransactions, describeTransactions)
+  registry.serve(ListTransactions, listTransactions)
   registry.serve(ConsumerGroupHeartbeat, consumerGroupHeartbeat)
   registry.serve(ConsumerGroupDescribe, consumerGroupDescribe)
   registry.serve(DescribeTopicPartitions, describeTopicPartitions)

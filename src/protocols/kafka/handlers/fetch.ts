@@ -1,5 +1,6 @@
 import type { LogWatch } from '../../../broker/log-watches.ts'
-import type { PartitionLog, ReadBatches } from '../../../log/log-engine.ts'
+import type { Isolation, PartitionLog, ReadBatches } from '../../../log/log-engine.ts'
+import { getBaseOffset, getBatchBytes, getLastOffsetDelta } from '../../../record/record-batch.ts'
 import type { RequestOf, ResponseOf } from '../api.ts'
 import type { Fetch } from '../apis/01-fetch.ts'
 import type { RequestContext, Waiting } from '../context.ts'
@@ -34,7 +35,7 @@ export const fetch: Handler<typeof Fetch, RequestContext> = (request, context) =
 interface Reading {
   readonly log: PartitionLog | undefined
   readonly error: unknown
-  /** The high watermark when it was read: what is beyond has not been looked for. */
+  /** How far this client could read when it was read: what is beyond has not been looked for. */
   readonly readTo: number
   batches: ReadBatches | undefined
 }
@@ -42,6 +43,7 @@ interface Reading {
 class RunningFetch implements Waiting {
   readonly #request: RequestOf<typeof Fetch>
   readonly #context: RequestContext
+  readonly #isolation: Isolation
   readonly #deadlineMs: number
   #mayWait: boolean
   /** Whether the answer must be smaller than the client and the log would have it. */
@@ -52,6 +54,7 @@ class RunningFetch implements Waiting {
   constructor(request: RequestOf<typeof Fetch>, context: RequestContext) {
     this.#request = request
     this.#context = context
+    this.#isolation = request.isolationLevel === READ_COMMITTED ? 'read_committed' : 'read_uncommitted'
     const waitMs = Math.min(request.maxWaitMs, WAIT_MS_MAX)
     this.#mayWait = waitMs > 0
     this.#deadlineMs = context.broker.clock.monotonic() + waitMs
@@ -89,8 +92,7 @@ class RunningFetch implements Waiting {
       for (const { partition, fetchOffset, partitionMaxBytes } of topic.partitions) {
         const name = this.#nameOf(topic)
         const log = name === undefined ? undefined : broker.findLog(name, partition)
-        if (log !== undefined && log.highWatermark > fetchOffset)
-          available += Math.min(partitionMaxBytes, log.sizeBytes)
+        if (log !== undefined && this.#endOf(log) > fetchOffset) available += Math.min(partitionMaxBytes, log.sizeBytes)
       }
     }
     const wanted = Math.max(0, Math.min(this.#request.maxBytes, FETCH_BYTES_MAX, available))
@@ -104,6 +106,11 @@ class RunningFetch implements Waiting {
     return version >= TOPIC_IDS_SINCE ? broker.topics.getById(topicId)?.name : topic
   }
 
+  /** The offset up to which this client may read. */
+  #endOf(log: PartitionLog): number {
+    return this.#isolation === 'read_committed' ? log.lastStableOffset : log.highWatermark
+  }
+
   async #readAll(bytesMax: number): Promise<Reading[]> {
     const readings: Reading[] = []
     let bytesLeft = bytesMax
@@ -114,11 +121,16 @@ class RunningFetch implements Waiting {
         readings.push(reading)
         const { log } = reading
         const isOutside =
-          log !== undefined && (wish.fetchOffset < log.logStartOffset || wish.fetchOffset > reading.readTo)
-        if (log === undefined || (wish.fetchOffset === reading.readTo && !isOutside)) continue
+          log !== undefined && (wish.fetchOffset < log.logStartOffset || wish.fetchOffset > log.highWatermark)
+        if (log === undefined || (wish.fetchOffset >= reading.readTo && !isOutside)) continue
         if (!isFirst && bytesLeft <= 0 && !isOutside) continue
         try {
-          const batches = await read(log, wish.fetchOffset, Math.min(wish.partitionMaxBytes, bytesLeft))
+          const batches = await read(
+            log,
+            wish.fetchOffset,
+            Math.min(wish.partitionMaxBytes, bytesLeft),
+            this.#isolation,
+          )
           // Only the first one may be too large: so that nobody gets stuck, and no answer grows with each partition.
           if (!isFirst && batches.bytes.length > bytesLeft) {
             batches.release()
@@ -142,7 +154,7 @@ class RunningFetch implements Waiting {
         this.#context.version >= TOPIC_IDS_SINCE ? getTopicById(this.#context, topic.topicId).name : topic.topic
       const log = this.#context.broker.getLog(name, wish.partition)
       checkLeaderEpoch(log, wish.currentLeaderEpoch)
-      return { log, error: undefined, readTo: log.highWatermark, batches: undefined }
+      return { log, error: undefined, readTo: this.#endOf(log), batches: undefined }
     } catch (error) {
       return { log: undefined, error, readTo: -1, batches: undefined }
     }
@@ -161,7 +173,7 @@ class RunningFetch implements Waiting {
     for (const { log, readTo } of readings) {
       if (log === undefined) continue
       // What has come since then would wake nobody.
-      if (log.highWatermark > readTo) return true
+      if (this.#endOf(log) > readTo) return true
       logs.push(log)
     }
     const { clock } = this.#context.broker
@@ -179,31 +191,49 @@ class RunningFetch implements Waiting {
     const responses = this.#request.topics.map(({ topic, topicId, partitions }) => ({
       topic,
       topicId,
-      partitions: partitions.map(({ partition }) => this.#answerOne(partition, readings[next++])),
+      partitions: partitions.map((wish) => this.#answerOne(wish, readings[next++])),
     }))
     return { errorCode: 0, responses }
   }
 
-  #answerOne(partitionIndex: number, { log, error, batches }: Reading): PartitionAnswer {
+  #answerOne({ partition: partitionIndex, fetchOffset }: PartitionWish, reading: Reading): PartitionAnswer {
+    const { log, batches } = reading
     if (batches !== undefined) this.#context.lent.push(batches)
-    const abortedTransactions = this.#request.isolationLevel === READ_COMMITTED ? [] : null
-    if (log === undefined || error !== undefined) {
+    const records = batches?.bytes ?? NO_RECORDS
+    try {
+      if (log === undefined || reading.error !== undefined) throw reading.error
+      const { highWatermark, lastStableOffset, logStartOffset } = log
+      const abortedTransactions = this.#listAborted(log, fetchOffset, records)
+      const offsets = { highWatermark, lastStableOffset, logStartOffset }
+      return { partitionIndex, errorCode: 0, ...offsets, abortedTransactions, records }
+    } catch (error) {
+      const abortedTransactions = this.#isolation === 'read_committed' ? [] : null
       const errorCode = this.#context.codeOf(error)
       return { partitionIndex, errorCode, highWatermark: -1, abortedTransactions, records: NO_RECORDS }
     }
-    const { highWatermark, logStartOffset } = log
-    const records = batches?.bytes ?? NO_RECORDS
-    const offsets = { highWatermark, lastStableOffset: highWatermark, logStartOffset }
-    return { partitionIndex, errorCode: 0, ...offsets, abortedTransactions, records }
+  }
+
+  /** Those that the client must leave out of these records; null for a client that leaves nothing out. */
+  #listAborted(log: PartitionLog, fromOffset: number, records: Buffer): PartitionAnswer['abortedTransactions'] {
+    if (this.#isolation !== 'read_committed') return null
+    return records.length === 0 ? [] : [...log.abortedTransactions(fromOffset, getEndOffset(records))]
   }
 }
 
-function read(log: PartitionLog, fromOffset: number, bytesMax: number): Promise<ReadBatches> {
+/** The offset behind the last of these batches. */
+function getEndOffset(batches: Buffer): number {
+  let last = 0
+  for (let at = 0; at < batches.length; at += getBatchBytes(batches, at)) last = at
+  return getBaseOffset(batches, last) + getLastOffsetDelta(batches, last) + 1
+}
+
+function read(log: PartitionLog, fromOffset: number, bytesMax: number, isolation: Isolation): Promise<ReadBatches> {
   return new Promise((resolve, reject) => {
-    log.read(fromOffset, bytesMax, (error, batches) => {
+    const done = (error: Error | undefined, batches: ReadBatches) => {
       if (error === undefined) return resolve(batches)
       batches.release()
       reject(error)
-    })
+    }
+    log.read(fromOffset, bytesMax, done, isolation)
   })
 }

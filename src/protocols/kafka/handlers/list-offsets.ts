@@ -6,6 +6,7 @@ import { Refusal } from '../refusal.ts'
 import type { Handler } from '../registry.ts'
 import { checkLeaderEpoch } from './topic-lookup.ts'
 
+const READ_COMMITTED = 1
 const LATEST = -1
 const EARLIEST = -2
 const MAX_TIMESTAMP = -3
@@ -27,14 +28,18 @@ interface Found {
 const NOTHING: Found = { offset: -1, timestamp: -1, leaderEpoch: -1 }
 
 /** Finds offsets by time. */
-export const listOffsets: Handler<typeof ListOffsets, RequestContext> = ({ topics }, context) => ({
-  topics: topics.map(({ name, partitions }) => ({
+export const listOffsets: Handler<typeof ListOffsets, RequestContext> = (request, context) => ({
+  topics: request.topics.map(({ name, partitions }) => ({
     name,
     partitions: partitions.map(({ partitionIndex, currentLeaderEpoch, timestamp }) => {
       try {
         const log = context.broker.getLog(name, partitionIndex)
         checkLeaderEpoch(log, currentLeaderEpoch)
-        return { partitionIndex, errorCode: 0, ...find(log, timestamp, context.version) }
+        return {
+          partitionIndex,
+          errorCode: 0,
+          ...find(log, timestamp, context.version, request.isolationLevel === READ_COMMITTED),
+        }
       } catch (error) {
         return { partitionIndex, errorCode: context.codeOf(error) }
       }
@@ -42,12 +47,14 @@ export const listOffsets: Handler<typeof ListOffsets, RequestContext> = ({ topic
   })),
 })
 
-function find(log: PartitionLog, timestamp: number, version: number): Found {
-  const { leaderEpoch, highWatermark, logStartOffset } = log
+function find(log: PartitionLog, timestamp: number, version: number, isCommitted: boolean): Found {
+  const { leaderEpoch, logStartOffset } = log
   if (version < (SINCE.get(timestamp) ?? 0) || timestamp < LATEST_TIERED) {
     throw new Refusal('UNSUPPORTED_VERSION', `Version ${version} does not know the timestamp ${timestamp}`)
   }
-  if (timestamp === LATEST) return { offset: highWatermark, timestamp: -1, leaderEpoch }
+  if (timestamp === LATEST) {
+    return { offset: isCommitted ? log.lastStableOffset : log.highWatermark, timestamp: -1, leaderEpoch }
+  }
   if (timestamp === EARLIEST || timestamp === EARLIEST_LOCAL) {
     return { offset: logStartOffset, timestamp: -1, leaderEpoch }
   }

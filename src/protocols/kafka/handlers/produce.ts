@@ -14,6 +14,7 @@ import {
   getLastOffsetDelta,
   getMagic,
   getMaxTimestamp,
+  getProducerEpoch,
   getProducerId,
   getRecordCount,
   hasLogAppendTime,
@@ -55,6 +56,10 @@ export const produce: Handler<typeof Produce, RequestContext> = (request, contex
         const topic = context.broker.topics.getExisting(name)
         const log = context.broker.getLog(name, index)
         checkBatch(records, context.version, topic.config)
+        if (isTransactional(records, 0)) {
+          const producerId = getProducerId(records, 0)
+          context.broker.transactions.checkProduce(producerId, getProducerEpoch(records, 0), name, index)
+        }
         return { log, batch: context.broker.intake.take(records, topic.config), acks }
       }),
     ),
@@ -177,9 +182,6 @@ function checkBatch(
   if (getBaseOffset(batch, 0) !== 0) throw invalid(`its base offset is ${getBaseOffset(batch, 0)}, not 0`)
   if (isControlBatch(batch, 0)) throw invalid('it is a control batch, which only brokers write')
   if (getProducerId(batch, 0) >= 0 && getBaseSequence(batch, 0) < 0) throw invalid('it has a producer and no sequence')
-  if (isTransactional(batch, 0)) {
-    throw new Refusal('INVALID_TXN_STATE', 'Cannot append a transactional batch: there are no transactions here')
-  }
   if (hasLogAppendTime(batch, 0)) {
     throw new Refusal('INVALID_TIMESTAMP', 'Cannot append a batch with log append time: only the broker sets that')
   }
