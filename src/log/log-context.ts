@@ -17,6 +17,8 @@ export interface LogContext {
   readonly leaderEpoch: number
   /** The most that the records of a batch may grow to when one looks inside. */
   readonly unpackedBytesMax: number
+  /** After so many bytes of a log a snapshot of its producers is taken. */
+  readonly producerSnapshotBytes: number
   /** Whether the disk has no room; appends are refused until it has. */
   readonly isDiskFull: boolean
   /** Batches whose checksum or shape was wrong when they were read. */

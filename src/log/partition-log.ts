@@ -122,6 +122,10 @@ export class SegmentPartitionLog implements PartitionLog, ReadableLog {
   get logEndOffset(): number {
     return this.#writtenOffset
   }
+  /** Up to here everything is on stable storage. */
+  get durableOffset(): number {
+    return this.#durableOffset
+  }
   get lastStableOffset(): number {
     return this.producers.lastStableOffset()
   }
@@ -305,7 +309,7 @@ export class SegmentPartitionLog implements PartitionLog, ReadableLog {
           this.appendedBytes += batches[i].length
         }
         this.#writtenOffset = segment.nextOffset
-        this.producers.noteWritten(this.#writtenOffset)
+        this.producers.noteWritten(this.#writtenOffset, bytes)
         if (error !== undefined) {
           segment.cuts++
           throw error
@@ -336,6 +340,11 @@ export class SegmentPartitionLog implements PartitionLog, ReadableLog {
     return this.#reader.findOffsetOfMaxTimestamp()
   }
 
+  /** The leader epoch under which the record at an offset was appended, -1 when that is not known any more. */
+  epochAt(offset: number): number {
+    return this.#epochs.findLast(([, startOffset]) => startOffset <= offset)?.[0] ?? -1
+  }
+
   epochEndOffset(epoch: number): { epoch: number; endOffset: number } | undefined {
     const current = this.#context.leaderEpoch
     if (epoch > current) return undefined
@@ -349,7 +358,12 @@ export class SegmentPartitionLog implements PartitionLog, ReadableLog {
 
   async deleteRecordsBefore(offset: number): Promise<void> {
     if (offset < this.logStartOffset || offset > this.highWatermark) throw this.#reader.outOfRange(offset)
-    this.#moveLogStart(offset, 'manual')
+    if (!this.#canForget(offset)) {
+      await this.producers.snapshotSettled()
+      if (this.failure !== undefined) throw this.failure
+    }
+    // Retention may have come further meanwhile.
+    if (offset > this.logStartOffset) this.#moveLogStart(offset, 'manual')
     // A log must not end before its start after a power cut: what lies between becomes durable first.
     if (offset > this.#durableOffset) await this.flush()
     await this.#context.saveLogStart(this)
@@ -372,7 +386,8 @@ export class SegmentPartitionLog implements PartitionLog, ReadableLog {
     }
     const { count, reason } = countExpired(this.#segments, limits, now)
     const target = this.#segments[count].baseOffset
-    if (target > this.logStartOffset && target <= this.highWatermark) this.#moveLogStart(target, reason)
+    const isAhead = target > this.logStartOffset && target <= this.highWatermark
+    if (isAhead && this.#canForget(target)) this.#moveLogStart(target, reason)
     return this.#doomed(this.logStartOffset).length > 0
   }
 
@@ -481,6 +496,7 @@ export class SegmentPartitionLog implements PartitionLog, ReadableLog {
     this.#stop(reason, reason)
     this.failure = reason
     while (this.#isSyncing) await new Promise<void>((resolve) => this.#afterSync.push(resolve))
+    await this.producers.snapshotSettled()
     for (const segment of this.#segments) {
       this.#context.files.close(segment.logPath)
       this.#context.files.close(segment.indexPath)
@@ -649,6 +665,7 @@ export class SegmentPartitionLog implements PartitionLog, ReadableLog {
 
   #durableUpTo(offset: number): void {
     this.#durableOffset = offset
+    this.producers.noteDurable(offset)
     const hasRisen = this.#config.flushPolicy.kind === 'always' && this.#raiseHighWatermark(offset)
     this.#waitingForSync.release(offset)
     if (this.failure === undefined && this.#flushes.length > 0 && this.#firstToSync(true) === undefined) {
@@ -676,6 +693,7 @@ export class SegmentPartitionLog implements PartitionLog, ReadableLog {
     this.#pendingCounts = []
     this.#nextOffset = this.#writtenOffset
     this.producers.rollBack(this.#writtenOffset)
+    this.producers.retire()
     this.#waitingForWrite.failAfter(this.#writtenOffset, error)
     this.#waitingForSync.failAfter(this.#writtenOffset, error)
     this.#waitingForWrite.failAfter(-1, unknown)
@@ -690,6 +708,14 @@ export class SegmentPartitionLog implements PartitionLog, ReadableLog {
   }
 
   // ----------------------------------------------------------------------------------------------- retention
+
+  /** Whether everything below an offset may go; if not yet, what that waits for is on its way. */
+  #canForget(offset: number): boolean {
+    if (this.producers.canForget(offset)) return true
+    this.#syncDueOffset = this.#writtenOffset
+    this.#sync(true)
+    return false
+  }
 
   #moveLogStart(offset: number, reason: RetentionReason): void {
     this.logStartOffset = offset

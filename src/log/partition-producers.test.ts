@@ -1,5 +1,15 @@
+import { readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { append, logOf, makeDirectory, makeFaultyDisk, openEngine, read } from '../../test/support/log-harness.ts'
+import {
+  append,
+  logOf,
+  makeDirectory,
+  makeFaultyDisk,
+  openEngine,
+  read,
+  TOPIC,
+} from '../../test/support/log-harness.ts'
 import { appendAs, endTransaction, makeProducerBatch } from '../../test/support/producer-batches.ts'
 import type { PartitionLog } from './log-engine.ts'
 
@@ -177,5 +187,86 @@ test('a partition without producers is not read for them', async () => {
   expect(logOf(engine).lastStableOffset).toBe(20)
   expect(logOf(engine).describeProducers()).toEqual([])
   expect(opened).toBe(0)
+  await engine.close()
+})
+
+/** Files of snapshots of partition 0. */
+const snapshots = () =>
+  readdirSync(join(directory.path, TOPIC, 'partition-0')).filter((name) => name.endsWith('.snapshot'))
+
+/** Many batches of a few producers, in segments of a few hundred bytes. */
+async function fill(log: PartitionLog, rounds: number): Promise<void> {
+  for (let i = 0; i < rounds; i++) {
+    await appendAs(log, { producerId: 7, sequence: i })
+    await appendAs(log, { producerId: 8, sequence: i, isTransactional: true })
+    if (i % 4 === 0) await endTransaction(log, 8, i % 8 === 0)
+  }
+}
+
+test('a snapshot bounds what a start has to walk, and a damaged one is not believed', async () => {
+  const options = { producerSnapshotBytes: 1000 }
+  let engine = await openEngine(directory.path, { segmentBytes: 700 }, { options })
+  await appendAs(logOf(engine), { producerId: 1, sequence: 0 })
+  await fill(logOf(engine), 30)
+  const before = stateOf(logOf(engine))
+  expect(before.producers).toHaveLength(3)
+  expect(snapshots()).toHaveLength(2)
+  await engine.close()
+  const files = snapshots().toSorted()
+
+  engine = await openEngine(directory.path, {}, { options })
+  expect(stateOf(logOf(engine))).toEqual(before)
+  await engine.close()
+  for (const name of files) {
+    const path = join(directory.path, TOPIC, 'partition-0', name)
+    const bytes = readFileSync(path)
+    bytes[bytes.length - 30] ^= 1
+    writeFileSync(path, bytes)
+    engine = await openEngine(directory.path, {}, { options })
+    expect(stateOf(logOf(engine))).toEqual(before)
+    await engine.close()
+  }
+})
+
+test('retention removes nothing that no snapshot remembers', async () => {
+  let engine = await openEngine(directory.path, { segmentBytes: 300 })
+  await appendAs(logOf(engine), { producerId: 1, sequence: 5 })
+  await fill(logOf(engine), 20)
+  const end = logOf(engine).logEndOffset
+  await logOf(engine).deleteRecordsBefore(end)
+  expect(snapshots()).toHaveLength(1)
+  const before = stateOf(logOf(engine))
+  expect(before.producers).toHaveLength(3)
+  // Killed: only what is on the disk is left.
+  engine = await openEngine(directory.path, { segmentBytes: 300 })
+  expect(logOf(engine).logStartOffset).toBe(end)
+  // What was aborted lies below the log start: nobody needs to know.
+  expect(stateOf(logOf(engine))).toEqual({ ...before, aborted: [] })
+  expect(await appendAs(logOf(engine), { producerId: 1, sequence: 5 })).toBe(0)
+  expect(await codeOf(() => appendAs(logOf(engine), { producerId: 1, sequence: 7 }))).toBe(
+    'OUT_OF_ORDER_SEQUENCE_NUMBER',
+  )
+  await engine.close()
+})
+
+test('a snapshot of a log that was cut and has grown again is not believed', async () => {
+  const options = { producerSnapshotBytes: 500 }
+  let engine = await openEngine(directory.path, {}, { options })
+  await fill(logOf(engine), 10)
+  const [newest] = snapshots().toSorted().toReversed()
+  const end = logOf(engine).logEndOffset
+  // The log loses its end, as by a disk that lied, and goes on with something else.
+  for (const name of ['@checkpoint-a', '@checkpoint-b']) rmSync(join(directory.path, name))
+  const path = join(directory.path, TOPIC, 'partition-0', `${'0'.repeat(20)}.log`)
+  truncateSync(path, 100)
+  engine = await openEngine(directory.path)
+  while (logOf(engine).logEndOffset < end + 5) await append(logOf(engine), ['other'])
+  engine = await openEngine(directory.path)
+  expect(
+    logOf(engine)
+      .describeProducers()
+      .map(({ producerId }) => producerId),
+  ).toEqual([7])
+  expect(snapshots()).not.toContain(newest)
   await engine.close()
 })

@@ -10,43 +10,41 @@ import {
 import type { AbortedTransaction } from './aborted-transactions.ts'
 import type { LogContext } from './log-context.ts'
 import type { DescribedProducer } from './log-engine.ts'
+import type { SegmentPartitionLog } from './partition-log.ts'
 import { type KeptBatch, type ProducerEntry, ProducerStates } from './producer-state.ts'
 import { type BatchPlace, readFully, type Segment, SegmentCorrupt } from './segment.ts'
+import { SnapshotFiles } from './snapshot-files.ts'
 
-/** The log whose producers these are. */
-export interface ProducersLog {
-  readonly topic: string
-  readonly partition: number
-  readonly logStartOffset: number
-  /** Where it is written to. */
-  readonly logEndOffset: number
-  readonly highWatermark: number
-  readonly segments: readonly Segment[]
-}
+/** With less to walk than this share of what lies between two snapshots, a stop in order takes none. */
+const WALKED_SHARE = 1 / 64
 
 /**
  * The producers of one partition: their state, and how it is had again after a start.
  *
  * Most partitions never hear of a producer, and none of them is read for this at the start: the checkpoint says up to
- * where there was nothing to remember (`emptyAt`). From there on the headers of the log are walked when somebody first
- * wants to know.
+ * where there was nothing to remember (`emptyAt`). When somebody first wants to know, the headers of the log are walked from
+ * there on, or from the newest snapshot.
  */
 export class PartitionProducers {
   readonly #context: LogContext
-  readonly #log: ProducersLog
+  readonly #log: SegmentPartitionLog
+  readonly #snapshots: SnapshotFiles
   #isLoaded = false
   /** Undefined while there is nothing to remember. */
   #states: ProducerStates | undefined
   #emptyAt: number
+  /** How much of the log lies behind the last snapshot. */
+  #sinceSnapshotBytes = 0
   #loadError: BrokerError | undefined
   /** Counters for the metrics, since the start. */
   duplicates = 0
   outOfOrder = 0
 
   /** `emptyAt`: below this offset the log held nothing that has to be remembered. */
-  constructor(context: LogContext, log: ProducersLog, emptyAt: number) {
+  constructor(context: LogContext, log: SegmentPartitionLog, emptyAt: number) {
     this.#context = context
     this.#log = log
+    this.#snapshots = new SnapshotFiles(context, log.directory)
     this.#emptyAt = emptyAt
   }
 
@@ -113,9 +111,45 @@ export class PartitionProducers {
     this.#statesFrom(offset).appendMarker(marker, offset, this.#context.clock.now())
   }
 
-  /** The log is written up to here. */
-  noteWritten(offset: number): void {
-    this.#states?.settle(offset)
+  /** The log is written up to here, by so many bytes more. */
+  noteWritten(offset: number, bytes: number): void {
+    if (this.#states === undefined) return
+    this.#states.settle(offset)
+    this.#sinceSnapshotBytes += bytes
+    if (this.#sinceSnapshotBytes >= this.#context.producerSnapshotBytes) this.#takeSnapshot()
+  }
+
+  /** The log is durable up to here. */
+  noteDurable(offset: number): void {
+    this.#snapshots.writeUpTo(offset)
+  }
+
+  /**
+   * Whether what lies below `offset` may go from the disk. Not before a snapshot remembers what is needed of it: one is
+   * taken if there is none yet, and the caller asks again. On a full disk room counts for more.
+   */
+  canForget(offset: number): boolean {
+    if (!this.tryLoad()) return false
+    if (this.#states === undefined || this.#snapshots.newestOffset >= offset) return true
+    if (!this.#snapshots.isUnderWay) this.#takeSnapshot()
+    return this.#snapshots.hasFailed
+  }
+
+  /** Resolves when a snapshot that is on its way is written, or could not be. */
+  snapshotSettled(): Promise<void> {
+    return this.#snapshots.settled()
+  }
+
+  /** Takes a snapshot at the end of a log that is all durable, if a start would otherwise have much to walk. */
+  async saveAtStop(): Promise<void> {
+    const walkedBytesMax = this.#context.producerSnapshotBytes * WALKED_SHARE
+    if (this.#states !== undefined && this.#sinceSnapshotBytes > walkedBytesMax) this.#takeSnapshot()
+    await this.#snapshots.settled()
+  }
+
+  /** The log goes out of service: no snapshot is begun any more. */
+  retire(): void {
+    this.#snapshots.drop()
   }
 
   /** The log ends here: what was appended behind is not in it. */
@@ -166,6 +200,19 @@ export class PartitionProducers {
     return this.#states
   }
 
+  #takeSnapshot(): void {
+    const { logEndOffset: offset, durableOffset } = this.#log
+    if (this.#states === undefined || this.#log.failure !== undefined) return
+    this.#sinceSnapshotBytes = 0
+    this.#snapshots.take({
+      offset,
+      leaderEpoch: this.#log.epochAt(offset - 1),
+      producers: this.#states.entriesBefore(offset),
+      aborted: this.#states.aborted.numbersBefore(offset),
+    })
+    this.#snapshots.writeUpTo(durableOffset)
+  }
+
   #statesFrom(offset: number): ProducerStates {
     if (this.#states === undefined) {
       this.#states = new ProducerStates()
@@ -184,7 +231,8 @@ export class PartitionProducers {
     const { topic, partition, logStartOffset, highWatermark } = this.#log
     try {
       const states = new ProducerStates()
-      this.#walk(states, this.#emptyAt)
+      this.#sinceSnapshotBytes = 0
+      this.#walk(states, this.#restore(states))
       states.noteHighWatermark(highWatermark)
       states.aborted.trim(logStartOffset)
       this.#states = states.isEmpty ? undefined : states
@@ -196,6 +244,19 @@ export class PartitionProducers {
       if (message !== this.#loadError?.message) this.#context.logger.warn({ topic, partition, error }, message)
       this.#loadError = new BrokerError('KAFKA_STORAGE_ERROR', message, { cause: error })
     }
+  }
+
+  /** Takes what the newest snapshot has; returns the offset from which the log is to be walked. */
+  #restore(states: ProducerStates): number {
+    const { logEndOffset } = this.#log
+    if (this.#emptyAt >= logEndOffset) return logEndOffset
+    const snapshot = this.#snapshots.read(({ offset, leaderEpoch }) => {
+      const found = this.#log.epochAt(offset - 1)
+      return offset <= logEndOffset && (found === -1 || found === leaderEpoch)
+    })
+    if (snapshot === undefined || snapshot.offset <= this.#emptyAt) return this.#emptyAt
+    states.restore(snapshot.producers, snapshot.aborted)
+    return snapshot.offset
   }
 
   /** Brings `states` from an offset to the end of the log, by the headers of its batches. */
@@ -219,6 +280,7 @@ export class PartitionProducers {
     const start = isInside ? segment.findBatch(fromOffset) : { position: 0, baseOffset: segment.baseOffset }
     segment.walk(start.position, start.baseOffset, (place, buffer, at) => {
       if (place.baseOffset < fromOffset) return true
+      this.#sinceSnapshotBytes += place.bytes
       try {
         if (getProducerId(buffer, at) < 0) return true
         if (isControlBatch(buffer, at)) {

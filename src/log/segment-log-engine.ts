@@ -58,6 +58,8 @@ export interface EngineOptions {
   readonly unpackedBytesMax: number
   /** For how long a producer that is silent is remembered: Kafka's producer.id.expiration.ms. */
   readonly producerExpiryMs: number
+  /** After so many bytes of a log a snapshot of its producers is taken: a start has no more to walk. */
+  readonly producerSnapshotBytes: number
 }
 
 /** The options of an operator who has set none. */
@@ -70,6 +72,7 @@ export const DEFAULT_ENGINE_OPTIONS: EngineOptions = {
   cleanerBytesPerSecond: 64 * 1024 * 1024,
   unpackedBytesMax: UNPACKED_BYTES_MAX,
   producerExpiryMs: 86_400_000,
+  producerSnapshotBytes: 16 * 1024 * 1024,
 }
 
 /** What the engine is given to work with. */
@@ -107,6 +110,7 @@ export class SegmentLogEngine implements LogEngine, LogContext {
   readonly files: OpenFiles
   readonly buffers = new BufferPool()
   readonly syncTurns: SyncTurns
+  readonly producerSnapshotBytes: number
   readonly leaderEpoch: number
   readonly unpackedBytesMax: number
   readonly recovery: RecoveryReport
@@ -176,6 +180,7 @@ export class SegmentLogEngine implements LogEngine, LogContext {
     this.logger = parts.logger
     this.#directory = parts.directory
     this.#options = { ...DEFAULT_ENGINE_OPTIONS, ...parts.options }
+    this.producerSnapshotBytes = this.#options.producerSnapshotBytes
     this.#yieldTurn = parts.yieldTurn ?? (() => new Promise((resolve) => setImmediate(resolve)))
     this.unpackedBytesMax = this.#options.unpackedBytesMax
     this.files = new OpenFiles(parts.fileSystem, this.#options.openFilesMax)
@@ -279,6 +284,7 @@ export class SegmentLogEngine implements LogEngine, LogContext {
     const logs = [...this.partitions()]
     const flushed = await Promise.allSettled(logs.map((log) => log.flush()))
     for (const log of logs) log.writeIndexes()
+    await Promise.all(logs.map((log) => log.producers.saveAtStop()))
     // A segment that is not in its place yet is put there by the next start, if that looks.
     const isClean =
       flushed.every((result) => result.status === 'fulfilled') && logs.every((log) => log.swap === undefined)
