@@ -34,11 +34,17 @@ export function print(value) {
   if (printed.length > CHUNK_CHARS) flush()
 }
 
-/** Writes what was printed. Blocks while nobody reads it, as a pipe does. */
+/** Writes what was printed, without waiting until somebody has read it. */
 export function flush() {
   if (printed === '') return
   process.stdout.write(printed)
   printed = ''
+}
+
+/** Resolves when everything is written: the program may end then. */
+function flushed() {
+  flush()
+  return new Promise((resolve) => process.stdout.write('', resolve))
 }
 
 /** Prints a record that was consumed. Key, value and headers' values are buffers or null. */
@@ -62,9 +68,9 @@ export function watchIdle() {
   let timer
   const idle = () => {
     clearTimeout(timer)
-    timer = setTimeout(() => {
-      flush()
+    timer = setTimeout(async () => {
       process.stderr.write('no record for 30 seconds\n')
+      await flushed()
       process.exit(4)
     }, 30_000)
   }
@@ -98,10 +104,10 @@ export async function run(commands) {
     if (!(command in commands))
       throw new CannotDo(`there is no command ${command}: ${Object.keys(commands).join(', ')}`)
     await commands[command](JSON.parse(json))
-    flush()
+    await flushed()
     process.exit(0)
   } catch (error) {
-    flush()
+    await flushed()
     process.stderr.write(`${error?.stack ?? error}\n`)
     for (let cause = error?.cause; cause; cause = cause.cause) process.stderr.write(`because of ${cause.message}\n`)
     for (const inner of error?.errors ?? []) process.stderr.write(`among them ${inner?.stack ?? inner}\n`)

@@ -2,7 +2,7 @@
 import { flush, numberOf, onStop, piecesOf, print, printRecord, run, watchIdle } from '../agent.mjs'
 import { load } from './load.mjs'
 
-const { KafkaConsumer, Producer, CODES } = load('@confluentinc/kafka-javascript')
+const { AdminClient, CODES, ConsumerGroupStates, KafkaConsumer, Producer } = load('@confluentinc/kafka-javascript')
 
 const READ_AT_ONCE = 1000
 
@@ -261,4 +261,74 @@ async function retried(call) {
   }
 }
 
-await run({ produce, consume, join, transact })
+/** It has no calls for settings and for changing a group's offsets. */
+async function admin({ bootstrap, topic, group }) {
+  const client = AdminClient.create(settingsOf(bootstrap))
+  const made = `${topic}-made`
+  const call = async (name, result) => print({ call: name, result: await result })
+  const create = () =>
+    wait((done) =>
+      client.createTopic(
+        {
+          topic: made,
+          num_partitions: 3,
+          replication_factor: 1,
+          config: { 'retention.ms': '3600000', 'segment.bytes': '1048576' },
+        },
+        done,
+      ),
+    )
+  const names = async () => {
+    const all = await wait((done) => client.listTopics({}, done))
+    return all.filter((name) => name.startsWith(topic)).toSorted()
+  }
+  const partitionCount = async () => {
+    const [described] = await wait((done) => client.describeTopics([made], {}, done))
+    return described.partitions.length
+  }
+  const hasGroup = async () => {
+    const { groups } = await wait((done) => client.listGroups({}, done))
+    return groups.some(({ groupId }) => groupId === group)
+  }
+  const offsetsAt = async (timestamp) => {
+    const asked = [0, 1, 2].map((partition) => ({ topic, partition, offset: { timestamp } }))
+    const listed = await wait((done) => client.listOffsets(asked, {}, done))
+    const sorted = listed.toSorted((one, other) => one.partition - other.partition)
+    return sorted.map(({ offset }) => offset)
+  }
+
+  await call(
+    'createTopic',
+    create().then(() => 'ok'),
+  )
+  await call(
+    'createTopicAgain',
+    create().then(
+      () => 'ok',
+      ({ code }) => (code === CODES.ERRORS.ERR_TOPIC_ALREADY_EXISTS ? 'TOPIC_ALREADY_EXISTS' : code),
+    ),
+  )
+  await call('listTopics', names())
+  await call('describeTopic', partitionCount())
+  await wait((done) => client.createPartitions(made, 5, done))
+  await call('createPartitions', partitionCount())
+  const [earliest, latest] = [await offsetsAt(-2), await offsetsAt(-1)]
+  await call(
+    'listOffsets',
+    earliest.map((offset, partition) => [offset, latest[partition]]),
+  )
+  const [deleted] = await wait((done) => client.deleteRecords([{ topic, partition: 0, offset: 5 }], {}, done))
+  await call('deleteRecords', deleted.lowWatermark)
+  await call('listGroups', hasGroup())
+  const { groups } = await wait((done) => client.describeGroups([group], {}, done))
+  await call('describeGroup', groups[0].state === ConsumerGroupStates.EMPTY ? 'Empty' : groups[0].state)
+  const [{ partitions }] = await wait((done) => client.listConsumerGroupOffsets([{ groupId: group }], {}, done))
+  await call('groupOffsets', partitions.find(({ partition }) => partition === 0).offset)
+  await wait((done) => client.deleteGroups([group], {}, done))
+  await call('deleteGroup', hasGroup())
+  for (const name of [made, topic]) await wait((done) => client.deleteTopic(name, done))
+  await call('deleteTopics', names())
+  client.disconnect()
+}
+
+await run({ produce, consume, join, transact, admin })

@@ -3,7 +3,7 @@
 import { CannotDo, flush, numberOf, onStop, piecesOf, print, printRecord, run, watchIdle } from '../agent.mjs'
 import { load } from './load.mjs'
 
-const { CompressionCodecs, CompressionTypes, Kafka, logLevel } = load('kafkajs')
+const { CompressionCodecs, CompressionTypes, ConfigResourceTypes, Kafka, logLevel } = load('kafkajs')
 const SnappyCodec = load('kafkajs-snappy')
 const lz4 = load('lz4-napi')
 const { ZstdCodec } = load('zstd-codec')
@@ -33,7 +33,7 @@ function clientOf(bootstrap) {
   return new Kafka({
     clientId: 'kafkajs-agent',
     brokers: [bootstrap],
-    logLevel: isLoud ? logLevel.DEBUG : logLevel.WARN,
+    logLevel: isLoud ? logLevel.DEBUG : logLevel.NOTHING,
     // Its own logger writes to standard output.
     logCreator: () => (entry) => process.stderr.write(`${JSON.stringify(entry)}\n`),
     // Brokers are killed and started again under it.
@@ -209,4 +209,82 @@ function after(value) {
   return Buffer.concat([value ?? Buffer.alloc(0), Buffer.from('!')])
 }
 
-await run({ produce, consume, join, transact })
+async function admin({ bootstrap, topic, group }) {
+  const client = clientOf(bootstrap).admin()
+  await client.connect()
+  const made = `${topic}-made`
+  const call = async (name, result) => print({ call: name, result: await result })
+  const create = () =>
+    client.createTopics({
+      topics: [
+        {
+          topic: made,
+          numPartitions: 3,
+          configEntries: [
+            { name: 'retention.ms', value: '3600000' },
+            { name: 'segment.bytes', value: '1048576' },
+          ],
+        },
+      ],
+    })
+  const names = async () => (await client.listTopics()).filter((name) => name.startsWith(topic)).toSorted()
+  const partitionCount = async () => (await client.fetchTopicMetadata({ topics: [made] })).topics[0].partitions.length
+  const resource = { type: ConfigResourceTypes.TOPIC, name: made }
+  const readConfigs = async () => {
+    const { resources } = await client.describeConfigs({ resources: [resource], includeSynonyms: false })
+    return resources[0].configEntries
+  }
+  const twoConfigs = async () => {
+    const entries = await readConfigs()
+    return ['retention.ms', 'segment.bytes'].map(
+      (name) => entries.find((entry) => entry.configName === name).configValue,
+    )
+  }
+  const hasGroup = async () => (await client.listGroups()).groups.some(({ groupId }) => groupId === group)
+  const committed = async () => {
+    const [{ partitions }] = await client.fetchOffsets({ groupId: group, topics: [topic] })
+    return Number(partitions.find(({ partition }) => partition === 0).offset)
+  }
+
+  await call(
+    'createTopic',
+    create().then((isCreated) => (isCreated ? 'ok' : 'not')),
+  )
+  // It answers false for a topic that is there.
+  await call(
+    'createTopicAgain',
+    create().then((isCreated) => (isCreated ? 'ok' : 'TOPIC_ALREADY_EXISTS')),
+  )
+  await call('listTopics', names())
+  await call('describeTopic', partitionCount())
+  await client.createPartitions({ topicPartitions: [{ topic: made, count: 5 }] })
+  await call('createPartitions', partitionCount())
+  await call('describeConfigs', twoConfigs())
+  const entries = (await readConfigs()).filter(({ isDefault, readOnly }) => !isDefault && !readOnly)
+  const configEntries = entries.map(({ configName, configValue }) => {
+    return { name: configName, value: configName === 'retention.ms' ? '7200000' : configValue }
+  })
+  await client.alterConfigs({ resources: [{ ...resource, configEntries }], validateOnly: false })
+  await call('alterConfigs', twoConfigs())
+  const offsets = (await client.fetchTopicOffsets(topic)).toSorted((one, other) => one.partition - other.partition)
+  await call(
+    'listOffsets',
+    offsets.map(({ low, high }) => [Number(low), Number(high)]),
+  )
+  await client.deleteTopicRecords({ topic, partitions: [{ partition: 0, offset: '5' }] })
+  const after = await client.fetchTopicOffsets(topic)
+  await call('deleteRecords', Number(after.find(({ partition }) => partition === 0).low))
+  await call('listGroups', hasGroup())
+  await call('describeGroup', (await client.describeGroups([group])).groups[0].state)
+  await call('groupOffsets', committed())
+  await client.setOffsets({ groupId: group, topic, partitions: [{ partition: 0, offset: '6' }] })
+  await call('alterGroupOffsets', committed())
+  await call('describeCluster', (await client.describeCluster()).brokers.length)
+  await client.deleteGroups([group])
+  await call('deleteGroup', hasGroup())
+  await client.deleteTopics({ topics: [made, topic] })
+  await call('deleteTopics', names())
+  await client.disconnect()
+}
+
+await run({ produce, consume, join, transact, admin })

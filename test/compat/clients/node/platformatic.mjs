@@ -2,7 +2,7 @@
 import { CannotDo, flush, numberOf, onStop, piecesOf, print, printRecord, run, watchIdle } from '../agent.mjs'
 import { load } from './load.mjs'
 
-const { Consumer, Producer } = load('@platformatic/kafka')
+const { Admin, Consumer, Producer } = load('@platformatic/kafka')
 
 const TEXT = (text) => (text === undefined || text === null ? undefined : Buffer.from(text))
 
@@ -69,9 +69,12 @@ async function join({ bootstrap, topic, group, protocol, assignor, instanceId, s
     groupId: group,
     ...(instanceId === undefined ? {} : { groupInstanceId: instanceId }),
     ...(isClassic
-      ? { sessionTimeout: sessionTimeoutMs, heartbeatInterval: Math.min(500, Math.floor(sessionTimeoutMs / 3)) }
+      ? {
+          sessionTimeout: sessionTimeoutMs,
+          rebalanceTimeout: sessionTimeoutMs,
+          heartbeatInterval: Math.min(500, Math.floor(sessionTimeoutMs / 3)),
+        }
       : { groupProtocol: 'consumer', ...(assignor === undefined ? {} : { groupRemoteAssignor: assignor }) }),
-    rebalanceTimeout: sessionTimeoutMs,
     maxWaitTime: 200,
     autocommit: false,
   })
@@ -198,4 +201,106 @@ async function transact({ bootstrap, from, to, group, transactionalId }) {
   await producer.close()
 }
 
-await run({ produce, consume, join, transact })
+/** Kafka's numbers, which this library wants as they are. */
+const TOPIC = 2
+const SET = 0
+const EARLIEST = -2n
+const LATEST = -1n
+
+async function admin({ bootstrap, topic, group }) {
+  const client = new Admin({ ...optionsOf(bootstrap), retries: 0 })
+  const made = `${topic}-made`
+  const call = async (name, result) => print({ call: name, result: await result })
+  const configs = [
+    { name: 'retention.ms', value: '3600000' },
+    { name: 'segment.bytes', value: '1048576' },
+  ]
+  const create = () => client.createTopics({ topics: [made], partitions: 3, replicas: 1, configs })
+  const names = async () => (await client.listTopics()).filter((name) => name.startsWith(topic)).toSorted()
+  const partitionCount = async () => {
+    const metadata = await client.metadata({ topics: [made], forceUpdate: true })
+    return metadata.topics.get(made).partitionsCount
+  }
+  const readConfigs = async () => {
+    const resources = [{ resourceType: TOPIC, resourceName: made, configurationKeys: null }]
+    return (await client.describeConfigs({ resources }))[0].configs
+  }
+  const twoConfigs = async () => {
+    const all = await readConfigs()
+    return ['retention.ms', 'segment.bytes'].map((name) => all.find((config) => config.name === name).value)
+  }
+  const hasGroup = async () => (await client.listGroups()).has(group)
+  const committed = async () => {
+    const [{ topics }] = await client.listConsumerGroupOffsets({ groups: [group] })
+    const { partitions } = topics.find(({ name }) => name === topic)
+    return Number(partitions.find(({ partitionIndex }) => partitionIndex === 0).committedOffset)
+  }
+  const offsetsAt = async (timestamp) => {
+    const partitions = [0, 1, 2].map((partitionIndex) => ({ partitionIndex, timestamp }))
+    const [listed] = await client.listOffsets({ topics: [{ name: topic, partitions }] })
+    const sorted = listed.partitions.toSorted((one, other) => one.partitionIndex - other.partitionIndex)
+    return sorted.map(({ offset }) => Number(offset))
+  }
+
+  await call(
+    'createTopic',
+    create().then(() => 'ok'),
+  )
+  await call(
+    'createTopicAgain',
+    create().then(
+      () => 'ok',
+      (error) => nameOf(error),
+    ),
+  )
+  await call('listTopics', names())
+  await call('describeTopic', partitionCount())
+  await client.createPartitions({ topics: [{ name: made, count: 5, assignments: null }] })
+  await call('createPartitions', partitionCount())
+  await call('describeConfigs', twoConfigs())
+  const entries = (await readConfigs()).filter(({ configSource, readOnly }) => configSource === 1 && !readOnly)
+  const changed = entries.map(({ name, value }) => ({ name, value: name === 'retention.ms' ? '7200000' : value }))
+  await client.alterConfigs({ resources: [{ resourceType: TOPIC, resourceName: made, configs: changed }] })
+  await call('alterConfigs', twoConfigs())
+  const one = [{ name: 'segment.bytes', configOperation: SET, value: '2097152' }]
+  await client.incrementalAlterConfigs({ resources: [{ resourceType: TOPIC, resourceName: made, configs: one }] })
+  await call('incrementalAlterConfigs', twoConfigs())
+  const [earliest, latest] = [await offsetsAt(EARLIEST), await offsetsAt(LATEST)]
+  await call(
+    'listOffsets',
+    earliest.map((offset, partition) => [offset, latest[partition]]),
+  )
+  const [deleted] = await client.deleteRecords({
+    topics: [{ name: topic, partitions: [{ partition: 0, offset: 5n }] }],
+  })
+  await call('deleteRecords', Number(deleted.partitions[0].lowWatermark))
+  await call('listGroups', hasGroup())
+  const described = await client.describeGroups({ groups: [group] })
+  await call('describeGroup', stateOf(described.get(group).state))
+  await call('groupOffsets', committed())
+  const partitionOffsets = [{ partition: 0, offset: 6n }]
+  await client.alterConsumerGroupOffsets({ groupId: group, topics: [{ name: topic, partitionOffsets }] })
+  await call('alterGroupOffsets', committed())
+  await call('describeCluster', (await client.metadata({ topics: [] })).brokers.size)
+  await client.deleteGroups({ groups: [group] })
+  await call('deleteGroup', hasGroup())
+  await client.deleteTopics({ topics: [made, topic] })
+  await call('deleteTopics', names())
+  await client.close()
+}
+
+/** Kafka's name of an error, which is some levels deep. */
+function nameOf(error) {
+  if (error?.apiId !== undefined) return error.apiId
+  for (const inner of [...(error?.errors ?? []), error?.cause]) {
+    const name = inner === undefined ? undefined : nameOf(inner)
+    if (name !== undefined) return name
+  }
+  return undefined
+}
+
+function stateOf(state) {
+  return state.charAt(0).toUpperCase() + state.slice(1).toLowerCase()
+}
+
+await run({ produce, consume, join, transact, admin })

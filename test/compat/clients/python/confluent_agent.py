@@ -3,7 +3,26 @@
 import sys
 import time
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    KafkaException,
+    Producer,
+    TopicPartition,
+)
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ConfigSource,
+    NewPartitions,
+    NewTopic,
+    OffsetSpec,
+    ResourceType,
+)
 from records import Idle, number_of, run, say, stop_event, test_record, write, write_record
 
 
@@ -222,4 +241,88 @@ def retried(call, *arguments):
             time.sleep(0.2)
 
 
-run({"produce": produce, "consume": consume, "join": join, "transact": transact})
+def admin(given):
+    topic, group, made = given["topic"], given["group"], given["topic"] + "-made"
+    client = AdminClient(settings_of(given))
+
+    def create():
+        config = {"retention.ms": "3600000", "segment.bytes": "1048576"}
+        new_topic = NewTopic(made, num_partitions=3, replication_factor=1, config=config)
+        try:
+            one(client.create_topics([new_topic]))
+            return "ok"
+        except KafkaException as error:
+            return error.args[0].name()
+
+    def names():
+        return sorted(name for name in client.list_topics(timeout=10).topics if name.startswith(topic))
+
+    def partition_count():
+        return len(client.list_topics(made, timeout=10).topics[made].partitions)
+
+    def resource():
+        return ConfigResource(ResourceType.TOPIC, made)
+
+    def read_configs():
+        return one(client.describe_configs([resource()]))
+
+    def two_configs():
+        configs = read_configs()
+        return [configs["retention.ms"].value, configs["segment.bytes"].value]
+
+    def offsets_at(spec):
+        futures = client.list_offsets({TopicPartition(topic, partition): spec for partition in range(3)})
+        return [future.result().offset for _, future in sorted(futures.items(), key=lambda item: item[0].partition)]
+
+    def has_group():
+        return any(one.group_id == group for one in client.list_consumer_groups().result().valid)
+
+    def committed():
+        answer = one(client.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)]))
+        return next(found.offset for found in answer.topic_partitions if found.partition == 0)
+
+    call("createTopic", create())
+    call("createTopicAgain", create())
+    call("listTopics", names())
+    call("describeTopic", partition_count())
+    one(client.create_partitions([NewPartitions(made, 5)]))
+    call("createPartitions", partition_count())
+    call("describeConfigs", two_configs())
+    written = resource()
+    for name, entry in read_configs().items():
+        if entry.source == ConfigSource.DYNAMIC_TOPIC_CONFIG.value and not entry.is_read_only:
+            written.set_config(name, "7200000" if name == "retention.ms" else entry.value)
+    one(client.alter_configs([written]))
+    call("alterConfigs", two_configs())
+    changed = resource()
+    changed.add_incremental_config(
+        ConfigEntry("segment.bytes", "2097152", incremental_operation=AlterConfigOpType.SET)
+    )
+    one(client.incremental_alter_configs([changed]))
+    call("incrementalAlterConfigs", two_configs())
+    pairs = zip(offsets_at(OffsetSpec.earliest()), offsets_at(OffsetSpec.latest()))
+    call("listOffsets", [list(pair) for pair in pairs])
+    call("deleteRecords", one(client.delete_records([TopicPartition(topic, 0, 5)])).low_watermark)
+    call("listGroups", has_group())
+    call("describeGroup", one(client.describe_consumer_groups([group])).state.name.capitalize())
+    call("groupOffsets", committed())
+    one(client.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(group, [TopicPartition(topic, 0, 6)])]))
+    call("alterGroupOffsets", committed())
+    call("describeCluster", len(client.describe_cluster().result().nodes))
+    one(client.delete_consumer_groups([group]))
+    call("deleteGroup", has_group())
+    for future in client.delete_topics([made, topic]).values():
+        future.result()
+    call("deleteTopics", names())
+
+
+def one(futures):
+    """The result of the one thing that was asked for."""
+    return next(iter(futures.values())).result(20)
+
+
+def call(name, result):
+    say({"call": name, "result": result})
+
+
+run({"produce": produce, "consume": consume, "join": join, "transact": transact, "admin": admin})

@@ -5,12 +5,21 @@ import os
 import sys
 import time
 
-from kafka import ConsumerRebalanceListener, KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
+from kafka import (
+    ConsumerRebalanceListener,
+    KafkaAdminClient,
+    KafkaConsumer,
+    KafkaProducer,
+    OffsetAndMetadata,
+    OffsetSpec,
+    TopicPartition,
+)
+from kafka.admin import ConfigResource
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 from kafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from kafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, TopicAlreadyExistsError
 from records import CannotDo, Idle, number_of, run, say, stop_event, test_record, write, write_record
 
 ASSIGNORS = {
@@ -199,4 +208,76 @@ def transact(given):
     producer.close()
 
 
-run({"produce": produce, "consume": consume, "join": join, "transact": transact})
+def admin(given):
+    topic, group, made = given["topic"], given["group"], given["topic"] + "-made"
+    client = KafkaAdminClient(bootstrap_servers=given["bootstrap"], client_id="kafka-python-agent")
+
+    def create():
+        configs = {"retention.ms": "3600000", "segment.bytes": "1048576"}
+        try:
+            client.create_topics({made: {"num_partitions": 3, "replication_factor": 1, "configs": configs}})
+            return "ok"
+        except TopicAlreadyExistsError as error:
+            return type(error).message
+
+    def names():
+        return sorted(name for name in client.list_topics() if name.startswith(topic))
+
+    def partition_count():
+        return len(client.describe_topics([made])[0]["partitions"])
+
+    def configs_of(which):
+        resource = ConfigResource("TOPIC", made, None)
+        return client.describe_configs([resource], config_filter=which)["topic"][made]
+
+    def two_configs():
+        configs = configs_of("all")
+        return [configs[name]["value"] for name in ("retention.ms", "segment.bytes")]
+
+    def alter(configs, is_incremental):
+        client.alter_configs([ConfigResource("TOPIC", made, configs)], incremental=is_incremental)
+
+    def offsets_at(spec):
+        listed = client.list_partition_offsets({TopicPartition(topic, partition): spec for partition in range(3)})
+        return [listed[TopicPartition(topic, partition)].offset for partition in range(3)]
+
+    def has_group():
+        return any(listed["group_id"] == group for listed in client.list_groups())
+
+    def committed():
+        return client.list_group_offsets({group: None})[group][first].offset
+
+    first = TopicPartition(topic, 0)
+    call("createTopic", create())
+    call("createTopicAgain", create())
+    call("listTopics", names())
+    call("describeTopic", partition_count())
+    client.create_partitions({made: 5})
+    call("createPartitions", partition_count())
+    call("describeConfigs", two_configs())
+    modified = {name: config["value"] for name, config in configs_of("modified").items()}
+    alter(modified | {"retention.ms": "7200000"}, False)
+    call("alterConfigs", two_configs())
+    alter({"segment.bytes": "2097152"}, True)
+    call("incrementalAlterConfigs", two_configs())
+    pairs = zip(offsets_at(OffsetSpec.EARLIEST), offsets_at(OffsetSpec.LATEST))
+    call("listOffsets", [list(pair) for pair in pairs])
+    call("deleteRecords", client.delete_records({first: 5})[first]["low_watermark"])
+    call("listGroups", has_group())
+    call("describeGroup", client.describe_groups([group])[group]["group_state"])
+    call("groupOffsets", committed())
+    client.alter_group_offsets(group, {first: OffsetAndMetadata(6, "", -1)})
+    call("alterGroupOffsets", committed())
+    call("describeCluster", len(client.describe_cluster()["brokers"]))
+    client.delete_groups([group])
+    call("deleteGroup", has_group())
+    client.delete_topics([made, topic])
+    call("deleteTopics", names())
+    client.close()
+
+
+def call(name, result):
+    say({"call": name, "result": result})
+
+
+run({"produce": produce, "consume": consume, "join": join, "transact": transact, "admin": admin})
