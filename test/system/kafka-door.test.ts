@@ -15,8 +15,6 @@ import { AlterConfigs } from '../../src/protocols/kafka/apis/33-alter-configs.ts
 import { DescribeLogDirs } from '../../src/protocols/kafka/apis/35-describe-log-dirs.ts'
 import { CreatePartitions } from '../../src/protocols/kafka/apis/37-create-partitions.ts'
 import { IncrementalAlterConfigs } from '../../src/protocols/kafka/apis/44-incremental-alter-configs.ts'
-import { DescribeClientQuotas } from '../../src/protocols/kafka/apis/48-describe-client-quotas.ts'
-import { DescribeUserScramCredentials } from '../../src/protocols/kafka/apis/50-describe-user-scram-credentials.ts'
 import { DescribeCluster } from '../../src/protocols/kafka/apis/60-describe-cluster.ts'
 import { DescribeTopicPartitions } from '../../src/protocols/kafka/apis/75-describe-topic-partitions.ts'
 import { ERROR_CODES } from '../../src/protocols/kafka/error-codes.ts'
@@ -545,18 +543,6 @@ test('settings are listed with their sources, and changed', async () => {
     resources: [{ resourceType: 4, resourceName: '1', configurationKeys: ['num.partitions'] }],
   })
   expect(ofBroker.results[0].configs).toMatchObject([{ name: 'num.partitions', value: '3', readOnly: true }])
-})
-
-test('clients have no quotas, and users no passwords', async () => {
-  const filter = { components: [{ entityType: 'user', matchType: 2, match: null }], strict: false }
-  expect(await client.ask(DescribeClientQuotas, 1, filter)).toMatchObject({ errorCode: 0, entries: [] })
-  expect(await client.ask(DescribeUserScramCredentials, 0, { users: null })).toMatchObject({
-    errorCode: 0,
-    results: [],
-  })
-  const users = [{ name: 'nina' }, { name: 'nina' }]
-  const { results } = await client.ask(DescribeUserScramCredentials, 0, { users })
-  expect(results.map(({ user, errorCode }) => [user, errorCode])).toEqual([['nina', ERROR_CODES.RESOURCE_NOT_FOUND]])
 })
 
 test('the cluster, its directory, and what it refuses', async () => {
