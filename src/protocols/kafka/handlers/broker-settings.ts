@@ -15,7 +15,7 @@ export function listBrokerSettings(context: RequestContext): KafkaSetting[] {
     ['broker.id', String(NODE_ID), int, 'There is one broker, and this is its number.'],
     ['default.replication.factor', '1', int, 'There is one broker, and so one copy.'],
     ['delete.topic.enable', 'true', boolean, 'Whether topics can be deleted.'],
-    ['listeners', broker.addresses.get('kafka') ?? '', string, 'Where the broker listens.'],
+    ['listeners', `PLAINTEXT://${broker.addresses.get('kafka') ?? ''}`, string, 'Where the broker listens.'],
     ['log.dirs', broker.identity.dataDirectory, string, 'Where topics and offsets are kept.'],
     ['node.id', String(NODE_ID), int, 'There is one broker, and this is its number.'],
     ['num.partitions', String(settings.defaultPartitions), int, 'Partitions of topics for which nobody says how many.'],
