@@ -30,6 +30,26 @@ export interface SentBatch {
   outcome: Outcome
   /** A bit of it was turned over on the disk. */
   isDamaged: boolean
+  /** What compaction looks at; empty in topics that are never compacted. */
+  readonly records: readonly SentRecord[]
+  /** When it was sent, by the wall clock. */
+  sentAt: number
+}
+
+/** A record that was sent to a topic that may be compacted. */
+export interface SentRecord {
+  readonly key: string | undefined
+  readonly isTombstone: boolean
+  /** Everything of it behind the timestamp, which compaction may write in another way. */
+  readonly rest: Buffer
+  /** It was looked for and is not there any more: it must never come back. */
+  isGone: boolean
+}
+
+/** What a record has for a key and for a value in a topic that may be compacted. */
+export interface KeyedRecord {
+  readonly key: string | undefined
+  readonly isTombstone: boolean
 }
 
 /** A batch as it was found in bytes that the engine read. */
@@ -39,27 +59,37 @@ export interface FoundBatch {
   readonly recordCount: number
   readonly crc: number
   readonly bytes: Buffer
+  /** How many records are in it: fewer than it has offsets if compaction has taken some. */
+  readonly recordsLeft: number
 }
 
 /**
- * Makes a batch of records without keys whose values are `valueBytes` long each. `id` goes into the first bytes of each
- * value, so no two batches are alike.
+ * Makes a batch of records whose values are `valueBytes` long each. `id` goes into the first bytes of each value, so no two
+ * batches are alike. Without `keyed` records have no keys.
  */
-export function makeBatch(id: number, timestamps: readonly number[], valueBytes: number, acks: Acks): SentBatch {
+export function makeBatch(
+  id: number,
+  timestamps: readonly number[],
+  valueBytes: number,
+  acks: Acks,
+  keyed: readonly KeyedRecord[] = [],
+): SentBatch {
   const baseTimestamp = timestamps[0]
   const maxTimestamp = Math.max(...timestamps)
+  const kept: SentRecord[] = []
   const records = timestamps.map((timestamp, index) => {
     const value = Buffer.alloc(Math.max(4, valueBytes), (id * 31 + index) & 0xff)
     value.writeUInt32BE(id, 0)
-    const body = Buffer.concat([
-      Buffer.from([0]),
-      varint(timestamp - baseTimestamp),
+    const { key, isTombstone } = keyed[index] ?? { key: undefined, isTombstone: false }
+    const keyBytes = Buffer.from(key ?? '')
+    const rest = Buffer.concat([
       varint(index),
-      varint(-1),
-      varint(value.length),
-      value,
+      key === undefined ? varint(-1) : Buffer.concat([varint(keyBytes.length), keyBytes]),
+      isTombstone ? varint(-1) : Buffer.concat([varint(value.length), value]),
       varint(0),
     ])
+    if (keyed.length > 0) kept.push({ key, isTombstone, rest, isGone: false })
+    const body = Buffer.concat([Buffer.from([0]), varint(timestamp - baseTimestamp), rest])
     return Buffer.concat([varint(body.length), body])
   })
   const header = Buffer.alloc(HEADER_BYTES)
@@ -85,6 +115,8 @@ export function makeBatch(id: number, timestamps: readonly number[], valueBytes:
     leaderEpoch: -1,
     outcome: 'waiting',
     isDamaged: false,
+    records: kept,
+    sentAt: 0,
   }
 }
 
@@ -101,6 +133,7 @@ export function splitBatches(bytes: Buffer): FoundBatch[] | undefined {
       recordCount: bytes.readInt32BE(at + 23) + 1,
       crc: bytes.readUInt32BE(at + 17),
       bytes: bytes.subarray(at, at + size),
+      recordsLeft: bytes.readInt32BE(at + 57),
     })
     at += size
   }
@@ -114,6 +147,47 @@ export function isSame(sent: SentBatch, found: FoundBatch): boolean {
     sent.bytes.compare(found.bytes, 16, sent.bytes.length, 16, sent.bytes.length) === 0 &&
     sent.bytes.compare(found.bytes, 8, 12, 8, 12) === 0
   )
+}
+
+/**
+ * Whether what was read is what compaction may leave of what was sent: some of the records, each with the bytes and the time
+ * that it had, in a batch with the same offsets. Returns which ones are left, and undefined when it is anything else.
+ */
+export function recordsLeft(sent: SentBatch, found: FoundBatch): Set<number> | undefined {
+  const { bytes } = found
+  const isHeaderSame =
+    found.recordCount === sent.recordCount &&
+    sent.bytes.compare(bytes, 43, 57, 43, 57) === 0 &&
+    (bytes.readInt16BE(21) & ~0x40) === sent.bytes.readInt16BE(21) &&
+    crc32c(bytes, 21, bytes.length) === found.crc
+  if (!isHeaderSame) return undefined
+  const baseTimestamp = Number(bytes.readBigInt64BE(27))
+  const left = new Set<number>()
+  const cursor = { bytes, at: HEADER_BYTES }
+  let latest = -1
+  while (cursor.at < bytes.length) {
+    const end = readVarint(cursor) + cursor.at
+    cursor.at += 1
+    const timestamp = baseTimestamp + readVarint(cursor)
+    const restAt = cursor.at
+    const index = readVarint(cursor)
+    const record = sent.records[index]
+    if (!record?.rest.equals(bytes.subarray(restAt, end)) || timestamp !== sent.timestamps[index]) return undefined
+    latest = Math.max(latest, timestamp)
+    left.add(index)
+    cursor.at = end
+  }
+  const isTimeRight = left.size === 0 || Number(bytes.readBigInt64BE(35)) === latest
+  return left.size === found.recordsLeft && isTimeRight ? left : undefined
+}
+
+function readVarint(cursor: { readonly bytes: Buffer; at: number }): number {
+  let value = 0
+  for (let factor = 1; ; factor *= 0x80) {
+    const byte = cursor.bytes[cursor.at++]
+    value += (byte & 0x7f) * factor
+    if (byte < 0x80) return value % 2 === 0 ? value / 2 : -(value + 1) / 2
+  }
 }
 
 export function endOf(batch: { readonly baseOffset: number; readonly recordCount: number }): number {

@@ -1,6 +1,6 @@
 import { BrokerError } from '../../src/base/broker-error.ts'
 import type { Acks, PartitionLog } from '../../src/log/log-engine.ts'
-import { endOf, type FoundBatch, makeBatch, splitBatches } from './batches.ts'
+import { endOf, type FoundBatch, type KeyedRecord, makeBatch, splitBatches } from './batches.ts'
 import type { DamagedPlace, Judge, PartitionModel } from './partition-model.ts'
 import { describe, type Place, type World } from './world.ts'
 
@@ -36,7 +36,8 @@ export class Client {
     const timestamps = Array.from({ length: count }, () => now - random.below(random.pick([1, 50, 10_000])))
     const valueBytes = world.options.isLarge ? random.below(100_000) : random.below(random.pick([16, 120, 900]))
     const acks = random.pick<Acks>(['all', 'all', 'all', 1, 1, 0])
-    const batch = makeBatch(world.nextBatchId++, timestamps, valueBytes, acks)
+    const batch = makeBatch(world.nextBatchId++, timestamps, valueBytes, acks, this.#anyKeys(count))
+    batch.sentAt = now
     const { process } = world
     const appended = (error: Error | undefined) => {
       if (process.isStopped || process !== world.process) return
@@ -63,6 +64,16 @@ export class Client {
     model.sent(batch, baseOffset, log.leaderEpoch)
   }
 
+  /** Keys for records, where topics may be compacted; few, so that most records are overtaken sooner or later. */
+  #anyKeys(count: number): KeyedRecord[] {
+    const { random, options } = this.#world
+    if (options.habits.compactedShare === 0) return []
+    return Array.from({ length: count }, () => {
+      const key = random.chance(0.05) ? undefined : `key-${random.below(random.pick([2, 8]))}`
+      return { key, isTombstone: key !== undefined && random.chance(0.25) }
+    })
+  }
+
   /** Reads from some offset, mostly one that is there. */
   async read(): Promise<void> {
     const world = this.#world
@@ -79,7 +90,7 @@ export class Client {
       if (outcome.found.length === 0 && from < outcome.highWatermark) {
         judge.fail('read', `${model.name}: nothing at ${from}, below the high watermark`)
       }
-      model.checkRead(from, outcome.found, log.highWatermark)
+      model.checkRead(from, outcome.found, log.highWatermark, Math.max(world.latestNow, world.clock.now()))
       return
     }
     const { error } = outcome
@@ -126,6 +137,7 @@ export class Client {
     if (!place) return
     const { model, log } = place
     world.report.timeLookups += 1
+    if (model.isCompacted) return this.#findTimeCompacted(model, log)
     if (random.chance(0.2)) {
       const wanted = model.latest()
       return this.#compareTimes(`${model.name}, the latest`, wanted, () => log.findOffsetOfMaxTimestamp())
@@ -134,6 +146,21 @@ export class Client {
     const timestamp = (near ?? world.clock.now() - random.below(20_000)) + random.between(-1, 1)
     const wanted = model.firstAtOrAfter(timestamp)
     this.#compareTimes(`${model.name} at ${timestamp}`, wanted, () => log.findOffsetByTime(timestamp))
+  }
+
+  /** The model does not know what compaction has left: the answer may be any that leaves out only what may be gone. */
+  #findTimeCompacted(model: PartitionModel, log: PartitionLog): void {
+    const { random, clock, process, judge, latestNow } = this.#world
+    const near = model.batches.length > 0 ? random.pick(model.batches).timestamps[0] : 0
+    const timestamp = random.chance(0.3) ? undefined : near + random.between(-1, 1)
+    let found: TimePlace
+    try {
+      found = timestamp === undefined ? log.findOffsetOfMaxTimestamp() : log.findOffsetByTime(timestamp)
+    } catch (error) {
+      if (process.isStopped || (this.#world.hasStruck && error instanceof BrokerError)) return
+      judge.fail('lookup by time', describe(error))
+    }
+    model.checkTime(timestamp, found, Math.max(latestNow, clock.now()))
   }
 
   /** Moves the log start of some partition. */

@@ -19,6 +19,7 @@ const STEPS = {
   makeRoom: 25,
   fault: 20,
   rot: 3,
+  compact: 0,
 } as const
 
 export type Step = keyof typeof STEPS
@@ -43,6 +44,10 @@ export interface Habits {
   readonly policies: readonly FlushPolicy['kind'][]
   /** Steps that a process may take. */
   readonly stepCounts: readonly number[]
+  /** How many of the topics are compacted. Where any are, all records have keys. */
+  readonly compactedShare: number
+  /** Sizes that segments may have. */
+  readonly segmentBytes: readonly number[]
 }
 
 const PLAIN: Habits = {
@@ -54,6 +59,8 @@ const PLAIN: Habits = {
   troubledStartShare: 0.25,
   policies: ['always', 'always', 'always', 'interval', 'os'],
   stepCounts: [4, 30, 90],
+  compactedShare: 0,
+  segmentBytes: [300, 1_000, 4_000, 20_000],
 }
 
 /** Ways to live, by name. */
@@ -140,12 +147,31 @@ export const HABITS = {
   },
 } as const satisfies Record<string, Habits>
 
-export type HabitName = keyof typeof HABITS
+/** `compaction` is any of the others, or a mixture, with topics that are compacted. */
+export type HabitName = keyof typeof HABITS | 'compaction'
+
+/** The names of all ways to live. */
+export const HABIT_NAMES: readonly HabitName[] = [...(Object.keys(HABITS) as HabitName[]), 'compaction']
+
+/** The habits of that name; `random` chooses where there is a choice. */
+export function habitsOf(name: HabitName | undefined, random: SeededRandom): Habits {
+  if (name === undefined) return anyHabits(random)
+  if (name !== 'compaction') return HABITS[name]
+  const { steps, ...habits } = anyHabits(random)
+  // Time goes on, or nobody could say when a tombstone may go; and a damaged batch ends the cleaning of its partition.
+  return {
+    ...habits,
+    steps: { ...steps, compact: random.pick([60, 200]), jump: 0, rot: 0 },
+    compactedShare: 0.7,
+    segmentBytes: [300, 600, 1_500],
+  }
+}
 
 /** Some way to live: one of those that have a name, or a mixture that nobody has thought of. */
-export function anyHabits(random: SeededRandom): Habits {
-  if (random.chance(0.6)) return HABITS[random.pick(Object.keys(HABITS) as HabitName[])]
+function anyHabits(random: SeededRandom): Habits {
+  if (random.chance(0.6)) return HABITS[random.pick(Object.keys(HABITS) as (keyof typeof HABITS)[])]
   const steps = Object.entries(STEPS).map(([step, weight]) => {
+    if (weight === 0) return [step, weight]
     // Without appends and syncs there would be nothing to lose.
     const factors = step === 'append' || step === 'completeOne' ? [0.5, 1, 1] : [0, 0.3, 1, 4]
     return [step, Math.round(weight * random.pick(factors))]
@@ -159,5 +185,7 @@ export function anyHabits(random: SeededRandom): Habits {
     troubledStartShare: random.pick([0, 0.25, 0.7]),
     policies: random.pick<Habits['policies']>([PLAIN.policies, ['always'], ['interval'], ['os', 'always']]),
     stepCounts: random.pick([[12], [40], PLAIN.stepCounts]),
+    compactedShare: 0,
+    segmentBytes: PLAIN.segmentBytes,
   }
 }

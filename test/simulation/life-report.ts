@@ -23,6 +23,9 @@ export interface LifeReport {
   /** Reads that met damage and said so. */
   corruptReads: number
   topicsDeleted: number
+  /** How often the cleaner was asked to look for work, and records that it took. */
+  compactions: number
+  recordsCompacted: number
   /** Digest of every operation of every process: the same seed gives the same. */
   traceHash: number
 }
@@ -48,6 +51,8 @@ export function newReport(): LifeReport {
     damages: 0,
     corruptReads: 0,
     topicsDeleted: 0,
+    compactions: 0,
+    recordsCompacted: 0,
     traceHash: 0,
   }
 }
@@ -70,6 +75,8 @@ const LABELS: Readonly<Record<keyof LifeReport, string>> = {
   disksFilled: 'disks filled',
   damages: 'bits, indexes and checkpoints spoilt',
   corruptReads: 'reads that reported damage',
+  compactions: 'compactions',
+  recordsCompacted: 'records compacted away',
   topicsDeleted: 'topics deleted',
   traceHash: 'trace',
 }

@@ -1,5 +1,5 @@
 import { damageCheckpoint, damageIndexes, damageSegment, removeCheckpoint } from './damage.ts'
-import { anyHabits, type HabitName, HABITS } from './habits.ts'
+import { type HabitName, habitsOf } from './habits.ts'
 import type { LifeReport } from './life-report.ts'
 import { type Ending, Violation } from './partition-model.ts'
 import { SeededRandom } from './seeded-random.ts'
@@ -47,7 +47,7 @@ const TURNING_POINTS: readonly OperationKind[] = [
 /** Lives through one seeded history of starts, work, faults, kills and power cuts. Throws the first Violation. */
 export async function live({ seed, habit, endings, report, onTrace }: LifeOptions): Promise<void> {
   const random = new SeededRandom(seed)
-  const habits = habit ? HABITS[habit] : anyHabits(random)
+  const habits = habitsOf(habit, random)
   const hasFaults = random.chance(habits.faultyShare)
   const world = new World({ seed: random.next(), report, hasFaults, habits, isLarge: random.chance(0.02), onTrace })
   const life = new Life(world)
@@ -134,7 +134,9 @@ export class Life {
       if (random.chance(0.3) && disk.dropCleanPages()) ending = 'power'
     }
     if (random.chance(habits.spoilShare)) damageIndexes(world)
-    if (ending === 'clean' && world.options.hasFaults && random.chance(0.3)) damageSegment(world)
+    if (ending === 'clean' && world.options.hasFaults && random.chance(0.3) && habits.compactedShare === 0) {
+      damageSegment(world)
+    }
     // Without the checkpoint nobody can tell what a failed sync or a power cut has done to the older segments.
     if (ending !== 'power' && !world.isDamaged && !world.hasStruck && random.chance(habits.spoilShare)) {
       this.#isCheckpointDamaged = damageCheckpoint(world)
@@ -172,8 +174,10 @@ export class Life {
         if (this.#isCheckpointDamaged) model.forgetCheckpoint()
         const found = await this.#work.client.readAll(model, log)
         const before = model.recordsChecked
+        const compacted = model.compactedRecords
         model.restarted({ worst, last, isClosing: world.isClosing, log, found, now: world.latestNow })
         world.report.recordsChecked += model.recordsChecked - before
+        world.report.recordsCompacted += model.compactedRecords - compacted
         world.notified.set(log, log.highWatermark)
       }
     }

@@ -7,7 +7,7 @@
 // --lines COUNT     how much of the story is told
 // --sweep           breaks off, and disturbs, a fixed piece of work at each of its operations instead
 import { parseArgs } from 'node:util'
-import { type HabitName, HABITS } from './habits.ts'
+import { HABIT_NAMES, type HabitName } from './habits.ts'
 import { formatReport, newReport } from './life-report.ts'
 import { runSeeds, seedsFrom } from './run.ts'
 import { type SweepResult, sweepEnds, sweepFaults } from './sweep.ts'
@@ -71,8 +71,8 @@ function tellSweep({ what, violation, story }: NonNullable<SweepResult['failure'
 }
 
 function parseHabit(text: string | undefined): HabitName | undefined {
-  if (text === undefined || text in HABITS) return text as HabitName | undefined
-  throw new Error(`Cannot use --habit ${text}: one of ${Object.keys(HABITS).join(', ')}`)
+  if (text === undefined || HABIT_NAMES.includes(text as HabitName)) return text as HabitName | undefined
+  throw new Error(`Cannot use --habit ${text}: one of ${HABIT_NAMES.join(', ')}`)
 }
 
 /** One seed to begin with, or a list of them. */

@@ -1,5 +1,6 @@
 import { BrokerError } from '../../src/base/broker-error.ts'
 import type { LogConfig, PartitionLog } from '../../src/log/log-engine.ts'
+import { CompactionModel } from './compaction-model.ts'
 import { endOf, type FoundBatch, isSame, type Outcome, type SentBatch } from './batches.ts'
 
 /** The engine broke a promise. The message says which, where and what was seen. */
@@ -94,6 +95,9 @@ export class PartitionModel {
   #idle = { at: 0, offset: 0 }
   /** How many records were compared after restarts. */
   recordsChecked = 0
+  /** Whether the topic is compacted, or was at some time: then some of it may be missing, see `CompactionModel`. */
+  isCompacted: boolean
+  readonly #compaction: CompactionModel
 
   constructor(name: string, directory: string, config: LogConfig, judge: Judge) {
     this.name = name
@@ -101,6 +105,13 @@ export class PartitionModel {
     this.#judge = judge
     this.config = config
     this.#isAlways = config.flushPolicy.kind === 'always'
+    this.isCompacted = config.cleanupPolicy !== 'delete'
+    this.#compaction = new CompactionModel(this)
+  }
+
+  /** Records that compaction is known to have taken. */
+  get compactedRecords(): number {
+    return this.#compaction.takenRecords
   }
 
   /** The end of what must be there after the process has ended in such a way. */
@@ -111,6 +122,7 @@ export class PartitionModel {
   configure(config: LogConfig): void {
     this.config = config
     if (config.flushPolicy.kind !== 'always') this.#isAlways = false
+    if (config.cleanupPolicy !== 'delete') this.isCompacted = true
     this.#idle = { at: 0, offset: 0 }
   }
 
@@ -207,7 +219,8 @@ export class PartitionModel {
   #allowedLogStart = 0
 
   /** Checks what a consumer was given who asked for `fromOffset`. Returns the offset to go on from. */
-  checkRead(fromOffset: number, found: readonly FoundBatch[], highWatermark: number): number {
+  checkRead(fromOffset: number, found: readonly FoundBatch[], highWatermark: number, now: number): number {
+    if (this.isCompacted) return this.#compaction.checkRead(fromOffset, found, highWatermark, now)
     let expected = found.length > 0 ? found[0].baseOffset : fromOffset
     if (found.length > 0 && (found[0].baseOffset > fromOffset || endOf(found[0]) <= fromOffset)) {
       this.fail('read', `asked for ${fromOffset}, given ${found[0].baseOffset} to ${endOf(found[0]) - 1}`)
@@ -250,6 +263,15 @@ export class PartitionModel {
       }
     }
     return undefined
+  }
+
+  /** Checks the answer to a lookup by time; without a timestamp, that to the one for the latest record. */
+  checkTime(
+    timestamp: number | undefined,
+    found: { offset: number; timestamp: number } | undefined,
+    now: number,
+  ): void {
+    this.#compaction.checkTime(timestamp, found, now)
   }
 
   /**
@@ -303,7 +325,10 @@ export class PartitionModel {
     if (last === 'clean' || isClosing ? log.leaderEpoch < this.leaderEpoch : log.leaderEpoch <= this.leaderEpoch) {
       this.fail('leader epoch', `was ${this.leaderEpoch} before ${last}, is ${log.leaderEpoch} now`)
     }
-    const survivors = this.#identify(log.logStartOffset, end, found)
+    const survivors = this.isCompacted
+      ? this.#compaction.identify(log.logStartOffset, end, found, now, this.#limbo)
+      : this.#identify(log.logStartOffset, end, found)
+    if (this.isCompacted) for (const batch of survivors) this.recordsChecked += batch.recordCount
     this.#forget(survivors, end, log)
     this.batches = survivors
     this.nextOffset = end
@@ -400,13 +425,15 @@ export class PartitionModel {
 
   /** The log start moved to `to`: because it was asked to, or because retention says so. */
   #expire(to: number, now: number): void {
-    const { retentionMs, retentionBytes } = this.config
+    const hasRetention = this.config.cleanupPolicy !== 'compact'
+    const { retentionMs, retentionBytes } = hasRetention ? this.config : { retentionMs: -1, retentionBytes: -1 }
     let left = this.batches.reduce((sum, batch) => sum + (endOf(batch) > this.logStart ? batch.bytes.length : 0), 0)
     for (const batch of this.batches) {
       if (endOf(batch) <= this.logStart) continue
       if (endOf(batch) > to) break
       left -= batch.bytes.length
-      const isOld = retentionMs >= 0 && now - batch.maxTimestamp > retentionMs
+      const youngest = this.isCompacted ? this.#compaction.youngestThere(batch, now) : batch.maxTimestamp
+      const isOld = retentionMs >= 0 && now - youngest > retentionMs
       const isExcess = retentionBytes >= 0 && left >= retentionBytes
       if (!isOld && !isExcess && endOf(batch) > this.#allowedLogStart) {
         this.fail('I14 retention', `the log start moved from ${this.logStart} to ${to}, which nothing asked for`)

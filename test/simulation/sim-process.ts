@@ -45,7 +45,8 @@ export class SimProcess {
         fileSystem: this.fileSystem,
         clock: this.clock,
         logger: silentLogger,
-        options: { openFilesMax },
+        // Compaction is a step of its own: a timer more would let every life go another way.
+        options: { openFilesMax, cleanerCheckMs: Number.MAX_SAFE_INTEGER },
       }),
     )
   }

@@ -43,6 +43,9 @@ export class Work {
     const { fileSystem } = world.process
     if (fileSystem.misuses.length > 0) judge.fail('handles', fileSystem.misuses[0])
     world.latestNow = Math.max(world.latestNow, world.clock.now())
+    if (world.process.engine.cleaner.runs.corrupt > 0 && !world.isDamaged && !world.hasStruck) {
+      judge.fail('compaction', 'damage was found where there is none')
+    }
     for (const { model, log } of world.places()) {
       model.observe(log, world.latestNow)
       if ((world.notified.get(log) ?? log.highWatermark) !== log.highWatermark) {
@@ -105,6 +108,8 @@ export class Work {
       case 'fault':
         if (world.options.hasFaults) world.plan.armAny(random)
         return
+      case 'compact':
+        return this.#compact()
       case 'rot':
         if (world.options.hasFaults) damageSegment(world)
     }
@@ -200,6 +205,16 @@ export class Work {
     world.say(`configure ${topic.name}: ${JSON.stringify(topic.config)}`)
     world.process.engine.configureTopic(topic.name, topic.config)
     for (const model of topic.partitions) model.configure(topic.config)
+  }
+
+  /** Has the cleaner look for work, and lets it do that beside everything else, or waits for it. */
+  async #compact(): Promise<void> {
+    const world = this.#world
+    world.say('compact')
+    world.report.compactions += 1
+    const cleaning = world.process.engine.compact()
+    if (world.random.chance(0.3)) await world.process.settle(cleaning)
+    else await world.process.turn()
   }
 
   #fillDisk(): void {

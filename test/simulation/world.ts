@@ -1,5 +1,5 @@
 import type { TopicName } from '../../src/base/topic-name.ts'
-import type { FlushPolicy, LogConfig, PartitionLog } from '../../src/log/log-engine.ts'
+import type { CleanupPolicy, FlushPolicy, LogConfig, PartitionLog } from '../../src/log/log-engine.ts'
 import { FaultPlan } from './fault-plan.ts'
 import type { Habits } from './habits.ts'
 import type { LifeReport } from './life-report.ts'
@@ -161,15 +161,15 @@ export class World {
       retentionMs: random.pick([-1, -1, 1_000, 20_000]),
       retentionBytes: random.pick([-1, -1, 1_500 * scale, 6_000 * scale]),
       segmentMs: random.pick([604_800_000, 5_000]),
-      segmentBytes: random.pick([300, 1_000, 4_000, 20_000]) * scale,
+      segmentBytes: random.pick(this.options.habits.segmentBytes) * scale,
       batchBytesMax: 1_000_000,
       indexIntervalBytes: random.pick([1, 300, 4_096]),
       flushPolicy: this.#anyPolicy(),
-      cleanupPolicy: 'delete',
+      cleanupPolicy: this.#anyCleanupPolicy(),
       deleteRetentionMs: 1_000,
       minCompactionLagMs: 0,
       maxCompactionLagMs: -1,
-      minCleanableDirtyRatio: 0.5,
+      minCleanableDirtyRatio: 0,
       timestampType: 'CreateTime',
       timestampBeforeMaxMs: -1,
       timestampAfterMaxMs: -1,
@@ -177,6 +177,12 @@ export class World {
       gzipLevel: -1,
       zstdLevel: 3,
     }
+  }
+
+  #anyCleanupPolicy(): CleanupPolicy {
+    const { compactedShare } = this.options.habits
+    if (compactedShare === 0 || !this.random.chance(compactedShare)) return 'delete'
+    return this.random.pick(['compact', 'compact', 'compact,delete'])
   }
 
   #anyPolicy(): FlushPolicy {
