@@ -4,7 +4,8 @@ import type { Segment } from './segment.ts'
 /** A log that may be cleaned, as it stands. */
 export interface CleanableLog {
   readonly logStartOffset: number
-  readonly highWatermark: number
+  /** What lies above it may still be rolled back. */
+  readonly lastStableOffset: number
   readonly cleanedOffset: number
   readonly config: LogConfig
   readonly segments: readonly Segment[]
@@ -30,6 +31,7 @@ export interface CleaningPlan {
  */
 export function planCleaning(log: CleanableLog, now: number): CleaningPlan | undefined {
   const { config } = log
+  const { lastStableOffset } = log
   const dirtyOffset = Math.max(log.cleanedOffset, log.logStartOffset)
   const segments: Segment[] = []
   let bytes = 0
@@ -38,7 +40,7 @@ export function planCleaning(log: CleanableLog, now: number): CleaningPlan | und
   for (let i = 0; i < log.segments.length - 1; i++) {
     const segment = log.segments[i]
     if (segment.nextOffset <= log.logStartOffset) continue
-    if (!segment.isDurable || segment.nextOffset > log.highWatermark || isTooYoung(segment, config, now)) break
+    if (!segment.isDurable || segment.nextOffset > lastStableOffset || isTooYoung(segment, config, now)) break
     segments.push(segment)
     bytes += segment.sizeBytes
     if (segment.nextOffset <= dirtyOffset) continue

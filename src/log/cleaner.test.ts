@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { buildBatch, compressBatch, editBatch, type TestRecord } from '../../test/support/batches.ts'
 import { logOf, makeDirectory, makeFaultyDisk, openEngine, TOPIC } from '../../test/support/log-harness.ts'
+import { appendAs, endTransaction } from '../../test/support/producer-batches.ts'
 import { SimClock } from '../../test/simulation/sim-clock.ts'
 import {
   CODECS,
@@ -13,6 +14,7 @@ import {
   getLastOffsetDelta,
   getRecordCount,
   hasDeleteHorizon,
+  isControlBatch,
 } from '../record/record-batch.ts'
 import type { LogConfig, PartitionLog } from './log-engine.ts'
 import type { EngineOptions, SegmentLogEngine } from './segment-log-engine.ts'
@@ -414,4 +416,70 @@ test('stopping the broker does not wait for the end of a cleaning', async () => 
   expect(again.recovery.wasClean).toBe(true)
   expect((await consume(logOf(again))).records.slice(-1)).toEqual(before.records.slice(-1))
   await again.close()
+})
+
+test('what is rolled back overtakes nothing and goes, markers go later, an open transaction holds everything up', async () => {
+  const engine = await open({ segmentBytes: 200 })
+  const log = logOf(engine)
+  const seal = async () => {
+    await put(log, `=${'x'.repeat(300)}`)
+    await put(log, `=${'x'.repeat(300)}`)
+  }
+  const offsets = async () => {
+    const { batches } = await consume(log)
+    // Headers behind the fifth are ends of segments.
+    const isWanted = (batch: Buffer) => getRecordCount(batch, 0) > 0 || getBaseOffset(batch, 0) < 5
+    return batches
+      .filter(isWanted)
+      .map((batch) => `${getBaseOffset(batch, 0)}:${isControlBatch(batch, 0) ? 'marker' : getRecordCount(batch, 0)}`)
+  }
+  await appendAs(log, { producerId: 1, sequence: 0, isTransactional: true }, ['committed'])
+  await endTransaction(log, 1, true)
+  await appendAs(log, { producerId: 1, sequence: 1, isTransactional: true }, ['aborted'])
+  await endTransaction(log, 1, false)
+  await appendAs(log, { producerId: 2, sequence: 0, isTransactional: true }, ['open'])
+  await seal()
+  await engine.compact()
+  // The last batch of producer 1 stays as a header, and with it the marker.
+  expect(await offsets()).toEqual(['0:1', '1:marker', '2:0', '3:marker', '4:1', '5:1', '6:1'])
+  await endTransaction(log, 2, true)
+  await appendAs(log, { producerId: 1, sequence: 2, isTransactional: true }, ['newer'])
+  await endTransaction(log, 1, true)
+  await seal()
+  await engine.compact()
+  // This cleaning has still met what the first two markers are about, and the next one tells them how long they stay.
+  expect((await offsets()).slice(0, 6)).toEqual(['1:marker', '3:marker', '4:0', '7:marker', '8:1', '9:marker'])
+  await seal()
+  await engine.compact()
+  clock.advance(999)
+  await seal()
+  await engine.compact()
+  expect((await offsets()).slice(0, 5)).toEqual(['1:marker', '3:marker', '4:0', '7:marker', '8:1'])
+  clock.advance(1)
+  await seal()
+  await engine.compact()
+  expect((await offsets()).slice(0, 4)).toEqual(['4:0', '7:marker', '8:1', '9:marker'])
+  await engine.close()
+})
+
+test('a producer goes on after compaction and a crash as if nothing had been', async () => {
+  let engine = await open({ segmentBytes: 200 })
+  let log = logOf(engine)
+  for (let sequence = 0; sequence < 10; sequence++) await appendAs(log, { producerId: 7, sequence }, ['v'])
+  await put(log, `k0=${'x'.repeat(300)}`)
+  await put(log, `k0=${'x'.repeat(300)}`)
+  await engine.compact()
+  const { batches } = await consume(log)
+  expect(batches.map((batch) => [getBaseOffset(batch, 0), getRecordCount(batch, 0)])).toEqual([
+    [9, 0],
+    [10, 1],
+    [11, 1],
+  ])
+  // Without a stop in order.
+  engine = await open({ segmentBytes: 200 })
+  log = logOf(engine)
+  expect(await appendAs(log, { producerId: 7, sequence: 9 }, ['v'])).toBe(9)
+  expect(await appendAs(log, { producerId: 7, sequence: 10 }, ['v'])).toBe(12)
+  await expect(appendAs(log, { producerId: 7, sequence: 12 }, ['v'])).rejects.toThrow('sequence')
+  await engine.close()
 })

@@ -3,9 +3,12 @@ import { assert } from '../base/assert.ts'
 import { BrokerError } from '../base/broker-error.ts'
 import {
   BatchThinner,
+  emptyBatch,
   getBaseOffset,
   getBaseTimestamp,
   getLastOffsetDelta,
+  getProducerEpoch,
+  getProducerId,
   getRecordCount,
   hasDeleteHorizon,
   isControlBatch,
@@ -15,12 +18,14 @@ import type { Thinned } from '../record/record-batch.ts'
 import { BatchSource } from './batch-source.ts'
 import { done } from './checkpoint.ts'
 import { finishSwap } from './cleaner-swap.ts'
+import { CleanedTransactions } from './cleaned-transactions.ts'
 import { CleanedFile } from './cleaned-file.ts'
 import type { CleanerPace } from './cleaner-pace.ts'
 import type { CleaningPlan } from './cleaner-plan.ts'
 import { isCompacted } from './log-engine.ts'
 import { KeyOffsets } from './key-offsets.ts'
 import type { LogContext } from './log-context.ts'
+import type { PartitionProducers } from './partition-producers.ts'
 import type { SegmentPartitionLog } from './partition-log.ts'
 import { cleanedFileName, Segment } from './segment.ts'
 
@@ -80,6 +85,8 @@ export class Cleaning {
   readonly #reader: RecordReader
   readonly #thinner: BatchThinner
   readonly #now: number
+  readonly #transactions: CleanedTransactions
+  readonly #lastBatches: ReturnType<PartitionProducers['lastBatches']>
   /** The records below it are in the table. */
   #endOffset: number
   /** What is being written. */
@@ -97,6 +104,8 @@ export class Cleaning {
     this.#now = context.clock.now()
     this.#endOffset = plan.segments[plan.segments.length - 1].nextOffset
     this.#keys = new KeyOffsets(this.#endOffset - plan.dirtyOffset, parts.memoryBytes)
+    this.#transactions = new CleanedTransactions(log.abortedTransactions(log.logStartOffset, this.#endOffset))
+    this.#lastBatches = log.producers.lastBatches()
     assert(log.swap === undefined, 'what was begun is finished first')
   }
 
@@ -132,13 +141,15 @@ export class Cleaning {
   // ------------------------------------------------------------------------------------------------ first pass
 
   async #noteKeys(): Promise<void> {
-    const { segments, dirtyOffset } = this.#parts.plan
+    const { log, plan } = this.#parts
+    const { segments, dirtyOffset } = plan
+    const transactions = new CleanedTransactions(log.abortedTransactions(dirtyOffset, this.#endOffset))
     for (const segment of segments) {
       if (segment.nextOffset <= dirtyOffset) continue
       let isFull = false
       await this.#source.visit(segment, (buffer, start) => {
         if (getBaseOffset(buffer, start) + getLastOffsetDelta(buffer, start) < dirtyOffset) return true
-        isFull = !this.#noteBatch(buffer, start, dirtyOffset)
+        isFull = !this.#noteBatch(buffer, start, dirtyOffset, transactions)
         return !isFull
       })
       if (isFull) return
@@ -146,8 +157,13 @@ export class Cleaning {
   }
 
   /** False when there is no more room, and the end was set to where that happened. */
-  #noteBatch(buffer: Buffer, start: number, fromOffset: number): boolean {
-    if (isControlBatch(buffer, start)) return true
+  #noteBatch(buffer: Buffer, start: number, fromOffset: number, transactions: CleanedTransactions): boolean {
+    if (isControlBatch(buffer, start)) {
+      if (getRecordCount(buffer, start) > 0) transactions.meetMarker(buffer, start)
+      return true
+    }
+    // What was rolled back overtakes nothing.
+    if (transactions.meet(buffer, start)) return true
     const reader = this.#reader
     try {
       reader.open(buffer, start)
@@ -190,9 +206,11 @@ export class Cleaning {
       while (from + count < segments.length && this.#mayJoin(file, segments[from + count])) {
         const mark = file.mark()
         const figures = { ...this.figures }
+        const transactions = this.#transactions.mark()
         const outcome = await this.#copy(segments[from + count], file, log.config.segmentBytes)
         if (outcome === 'too large') {
           file.rewind(mark)
+          this.#transactions.rewind(transactions)
           Object.assign(this.figures, figures)
           break
         }
@@ -247,14 +265,13 @@ export class Cleaning {
   /** Adds what stays of a batch; true when that is not all of it. */
   #copyBatch(buffer: Buffer, start: number, end: number, file: CleanedFile): boolean {
     const baseOffset = getBaseOffset(buffer, start)
-    if (baseOffset >= this.#endOffset || isControlBatch(buffer, start)) {
+    if (baseOffset >= this.#endOffset) {
       file.add(buffer, start, end)
       return false
     }
-    if (getRecordCount(buffer, start) === 0) {
-      file.leaveOut(buffer, start)
-      return true
-    }
+    if (isControlBatch(buffer, start)) return this.#copyMarker(buffer, start, end, file)
+    const isRolledBack = this.#transactions.meet(buffer, start)
+    if (isRolledBack || getRecordCount(buffer, start) === 0) return this.#leaveOut(buffer, start, file)
     const lastOffset = baseOffset + getLastOffsetDelta(buffer, start)
     // A tombstone of which nobody knows yet what it has overtaken is not met for the first time here, but in the next cleaning.
     const horizon = lastOffset < this.#endOffset ? this.#now + this.#parts.log.config.deleteRetentionMs : undefined
@@ -268,13 +285,48 @@ export class Cleaning {
         file.add(thinned.batch, 0, thinned.batch.length)
         return true
       case 'nothing':
-        file.leaveOut(buffer, start)
-        return true
+        return this.#leaveOut(buffer, start, file)
       case 'unwritable':
         this.figures.batchesLeftWhole++
         file.add(buffer, start, end)
         return false
     }
+  }
+
+  /** A marker goes some time after the last of its transaction has. */
+  #copyMarker(buffer: Buffer, start: number, end: number, file: CleanedFile): boolean {
+    if (getRecordCount(buffer, start) === 0) return this.#leaveOut(buffer, start, file)
+    const isOfNothing = this.#transactions.meetMarker(buffer, start)
+    if (isOfNothing && !hasDeleteHorizon(buffer, start)) {
+      const copy = this.#thinner.withHorizon(buffer, start, this.#now + this.#parts.log.config.deleteRetentionMs)
+      file.add(copy, 0, copy.length)
+      return true
+    }
+    if (isOfNothing && getBaseTimestamp(buffer, start) <= this.#now && this.figures.batchesLeftWhole === 0) {
+      this.figures.expiredTombstones++
+      return this.#leaveOut(buffer, start, file)
+    }
+    file.add(buffer, start, end)
+    return false
+  }
+
+  /** Leaves out all records of a batch; of a producer's last batch the header stays. False when that is all it was. */
+  #leaveOut(buffer: Buffer, start: number, file: CleanedFile): boolean {
+    if (!this.#isLastOfProducer(buffer, start)) {
+      file.leaveOut(buffer, start)
+      return true
+    }
+    const header = emptyBatch(buffer, start)
+    file.add(header, 0, header.length)
+    return getRecordCount(buffer, start) > 0
+  }
+
+  #isLastOfProducer(buffer: Buffer, start: number): boolean {
+    const last = this.#lastBatches.get(getProducerId(buffer, start))
+    if (last === undefined) return false
+    if (last.lastOffset >= 0)
+      return getBaseOffset(buffer, start) + getLastOffsetDelta(buffer, start) === last.lastOffset
+    return isControlBatch(buffer, start) && getProducerEpoch(buffer, start) === last.epoch
   }
 
   #thin(buffer: Buffer, start: number, horizon: number | undefined): Thinned {

@@ -189,6 +189,22 @@ export class PartitionProducers {
     return this.#loaded()?.list().map(describeEntry) ?? []
   }
 
+  /**
+   * Of each producer the offset of its last record, -1 when there is none under its epoch, and that epoch: what compaction
+   * must leave for the state to be had again.
+   *
+   * @throws BrokerError KAFKA_STORAGE_ERROR
+   */
+  lastBatches(): ReadonlyMap<number, { readonly lastOffset: number; readonly epoch: number }> {
+    this.tryLoad()
+    const entries = this.#loaded()?.list() ?? []
+    return new Map(
+      entries.map(({ producerId, epoch, batches }) => {
+        return [producerId, { lastOffset: batches.at(-1)?.lastOffset ?? -1, epoch }]
+      }),
+    )
+  }
+
   /** Reads the state from the log if that was not done yet; false when the disk refuses just now. */
   tryLoad(): boolean {
     if (!this.#isLoaded) this.#load()

@@ -5,6 +5,7 @@ import {
   BATCH_HEADER_BYTES,
   copyBatchHeader,
   getBaseTimestamp,
+  getBatchBytes,
   getCodec,
   getMaxTimestamp,
   getRecordCount,
@@ -91,6 +92,26 @@ export class BatchThinner {
       maxTimestamp: hasLogAppendTime(batch, at) ? getMaxTimestamp(batch, at) : maxTimestamp,
     })
     return { kind: 'thinned', batch: packed, recordCount: count }
+  }
+
+  /**
+   * A copy of the batch at `at` with a delete horizon, the time from which compaction may drop it: for a marker, which is no
+   * tombstone. Good until the next call.
+   */
+  withHorizon(batch: Buffer, at: number, horizon: number): Buffer {
+    const end = this.#copyWithTimestamps(
+      batch,
+      [at + BATCH_HEADER_BYTES, at + getBatchBytes(batch, at)],
+      getBaseTimestamp(batch, at) - horizon,
+    )
+    const copy = this.#scratch.subarray(0, end)
+    copyBatchHeader(batch, at, copy, {
+      recordCount: getRecordCount(batch, at),
+      hasDeleteHorizon: true,
+      baseTimestamp: horizon,
+      maxTimestamp: getMaxTimestamp(batch, at),
+    })
+    return copy
   }
 
   /** Lets go of the batch, and of memory that only a large one needs. */
