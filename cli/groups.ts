@@ -1,4 +1,5 @@
 import { didYouMean } from '../src/base/nearest.ts'
+import { formatDuration } from '../src/base/units.ts'
 import { BrokerRefusal, type JsonConnection } from '../client/json-connection.ts'
 import { call } from '../client/operations.ts'
 import type { Answer } from '../client/operations.ts'
@@ -16,6 +17,8 @@ export interface LagRow {
   readonly logStartOffset: number
   readonly logEndOffset: number
   readonly lag: number | null
+  /** How old the record is that the group wants next. */
+  readonly lagMs: number | null
   /** Unix milliseconds. */
   readonly committedAt: number | null
 }
@@ -73,10 +76,11 @@ export async function readLag(connection: JsonConnection, group: string, topic?:
           logStartOffset,
           logEndOffset,
           lag: null,
+          lagMs: null,
           committedAt: null,
         }
       }
-      const { offset, lag, committedAt } = committed
+      const { offset, lag, lagMs, committedAt } = committed
       return {
         topic: metadata.name,
         partition,
@@ -84,6 +88,7 @@ export async function readLag(connection: JsonConnection, group: string, topic?:
         logStartOffset,
         logEndOffset: committed.logEndOffset,
         lag,
+        lagMs,
         committedAt,
       }
     }),
@@ -107,7 +112,13 @@ export const LAG_COLUMNS: readonly Column<LagRow>[] = [
   { title: 'COMMITTED', kind: 'count', value: (row) => row.committedOffset },
   { title: 'LOG-END', kind: 'count', value: (row) => row.logEndOffset },
   { title: 'LAG', kind: 'count', value: (row) => row.lag },
+  { title: 'BEHIND', value: (row) => (row.lagMs ? formatDuration(roundMs(row.lagMs)) : null) },
 ]
+
+/** Seconds are enough once there are some. */
+function roundMs(milliseconds: number): number {
+  return milliseconds < 10_000 ? milliseconds : Math.round(milliseconds / 1000) * 1000
+}
 
 /** `GROUP analytics   STATE Empty   MEMBERS 0   TOTAL LAG 1,204`. */
 export function lagHeading(session: Session, lag: GroupLag): string {

@@ -1,3 +1,4 @@
+import type { Clock } from './base/clock.ts'
 import type { FileSystem } from './base/file-system.ts'
 import type { TopicName } from './base/topic-name.ts'
 import type { Topics } from './broker/topics.ts'
@@ -19,6 +20,7 @@ export interface LiveState {
   readonly groups: GroupCoordinator
   readonly fileSystem: FileSystem
   readonly dataDirectory: string
+  readonly clock: Clock
 }
 
 /**
@@ -87,8 +89,35 @@ export function collectFromState(metrics: Metrics, state: LiveState): void {
     for (const { group, generation } of state.groups.list()) emit(generation, group)
   }
 
+  metrics.consumerLagSeconds.collect = (emit) => {
+    const ages = new Map<string, number>()
+    for (const [group, committed] of listCommitted(state)) {
+      const age = readAge(state, committed)
+      const key = `${group}\0${committed.topic}`
+      if (age !== undefined) ages.set(key, Math.max(age, ages.get(key) ?? 0))
+    }
+    for (const [key, age] of ages) {
+      const [group, topic] = key.split('\0')
+      emit(age, group, topic)
+    }
+  }
+
   metrics.diskFreeBytes.collect = (emit) => emitSpace(state, emit, 'freeBytes')
   metrics.diskTotalBytes.collect = (emit) => emitSpace(state, emit, 'totalBytes')
+}
+
+/** Seconds since the record was written that the group wants next; 0 when it has all. */
+function readAge({ topics, engine, clock }: LiveState, { topic: name, partition, offset }: CommittedOffset) {
+  const topic = topics.get(name)
+  const log = topic === undefined ? undefined : engine.get(topic.name, partition)
+  if (log === undefined) return undefined
+  try {
+    const next = log.findFirstRecord(offset)
+    return next === undefined ? 0 : Math.max(0, (clock.now() - next.timestamp) / 1000)
+  } catch {
+    // What cannot be read is told elsewhere, and must not hide the lag of the others.
+    return undefined
+  }
 }
 
 /** How many partitions there are, and how many of them are closed for writes. */

@@ -302,7 +302,7 @@ async function openLog(parts: {
     const openingMs = clock.monotonic() - startedAt
     metrics.recoveryDurationSeconds.set(openingMs / 1000)
     metrics.recoveryTruncatedBytes.set(engine.recovery.truncatedBytes)
-    collectFromState(metrics, { engine, committedOffsets, topics, groups, fileSystem, dataDirectory })
+    collectFromState(metrics, { engine, committedOffsets, topics, groups, fileSystem, dataDirectory, clock })
 
     const applyFile = async () => applyTopicsFile(topics, await readTopicsFile(topicsFile))
     for (const sentence of await applyFile()) logger.info({ file: topicsFile }, sentence)

@@ -31,6 +31,7 @@ function makeLog() {
     endTransaction: () => 0,
     hasOpenTransaction: () => false,
     describeProducers: () => [],
+    findFirstRecord: () => undefined,
   }
   return { log, content }
 }

@@ -182,6 +182,14 @@ export interface PartitionLog {
   findOffsetOfMaxTimestamp(): { offset: number; timestamp: number } | undefined
 
   /**
+   * The first record from `fromOffset` on, below the high watermark. The ones asked for last are remembered, so that asking
+   * again and again for what a consumer wants next costs nothing.
+   *
+   * @throws BrokerError CORRUPT_MESSAGE, KAFKA_STORAGE_ERROR
+   */
+  findFirstRecord(fromOffset: number): { offset: number; timestamp: number } | undefined
+
+  /**
    * Where the records of a leader epoch end, with the largest epoch up to the one asked for; undefined for an epoch that
    * the log knows nothing of.
    */

@@ -13,6 +13,9 @@ import type { LogContext } from './log-context.ts'
 import type { Isolation, ReadBatches } from './log-engine.ts'
 import { type BatchPlace, readFully, readFullyLater, type Segment, SegmentCorrupt } from './segment.ts'
 
+/** As many groups as read one topic, as a rule. */
+const FIRST_RECORDS_MAX = 8
+
 /** Up to this size a read from the page cache is quicker than a round through the thread pool. */
 const READ_NOW_BYTES_MAX = 128 * 1024
 
@@ -58,6 +61,8 @@ export class LogReader {
 
   /** Where the last read began and ended: most reads begin there. */
   #hints: { offset: number; segment: Segment; position: number }[] = []
+  /** The first records from offsets that were asked for, the last one last. */
+  readonly #firstRecords = new Map<number, FoundRecord>()
 
   constructor(context: LogContext, log: ReadableLog) {
     this.#context = context
@@ -67,6 +72,7 @@ export class LogReader {
   /** Segments were removed: what was remembered of them must go. */
   forget(): void {
     this.#hints = []
+    this.#firstRecords.clear()
   }
 
   read(
@@ -102,6 +108,37 @@ export class LogReader {
       }
       return undefined
     })
+  }
+
+  findFirstRecord(fromOffset: number): FoundRecord | undefined {
+    const { logStartOffset, highWatermark } = this.#log
+    const from = Math.max(fromOffset, logStartOffset)
+    if (from >= highWatermark) return undefined
+    const known = this.#firstRecords.get(from)
+    if (known !== undefined) return known
+    const found = this.#reading(() => this.#findFrom(from))
+    if (found === undefined) return undefined
+    const [oldest] = this.#firstRecords.keys()
+    if (this.#firstRecords.size >= FIRST_RECORDS_MAX) this.#firstRecords.delete(oldest)
+    this.#firstRecords.set(from, found)
+    return found
+  }
+
+  /** Where compaction has been at work, the next record may be in another batch or segment than the offset. */
+  #findFrom(fromOffset: number): FoundRecord | undefined {
+    const { highWatermark, segments } = this.#log
+    const { segment: first, ...start } = this.#placeOf(fromOffset)
+    let found: FoundRecord | undefined
+    for (const segment of segments.slice(segments.indexOf(first))) {
+      const from = segment === first ? start : { position: 0, baseOffset: segment.baseOffset }
+      segment.walk(from.position, from.baseOffset, (place) => {
+        if (place.baseOffset >= highWatermark) return false
+        found = this.#recordsOf(segment, place).find(({ offset }) => offset >= fromOffset && offset < highWatermark)
+        return found === undefined
+      })
+      if (found !== undefined) return found
+    }
+    return undefined
   }
 
   findOffsetOfMaxTimestamp(): FoundRecord | undefined {

@@ -336,6 +336,10 @@ export class SegmentPartitionLog implements PartitionLog, ReadableLog {
     return this.#reader.findOffsetByTime(timestamp)
   }
 
+  findFirstRecord(fromOffset: number): FoundRecord | undefined {
+    return this.#reader.findFirstRecord(fromOffset)
+  }
+
   findOffsetOfMaxTimestamp(): FoundRecord | undefined {
     return this.#reader.findOffsetOfMaxTimestamp()
   }

@@ -52,6 +52,12 @@ export class Metrics {
     'Records between what a consumer group has committed and the log end offset',
     ['group', 'topic', 'partition'],
   )
+  /** Live. group, topic */
+  readonly consumerLagSeconds = this.#gauges(
+    'cafelog_consumer_lag_seconds',
+    'Age of the oldest record that a consumer group has not committed, the largest of all partitions; 0 when there is none',
+    ['group', 'topic'],
+  )
   /** protocol */
   readonly publishLatencyMs = this.#histograms(
     'cafelog_publish_latency_ms',

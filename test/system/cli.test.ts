@@ -48,11 +48,11 @@ test('the four lines of the specification work as written', async () => {
     stdout: [
       'GROUP analytics   STATE Empty   MEMBERS 0   TOTAL LAG 0',
       '',
-      'TOPIC        PARTITION  COMMITTED  LOG-END  LAG',
-      'user-events  0          0          0        0',
-      'user-events  1          1          1        0',
-      'user-events  2          0          0        0',
-      'user-events  3          0          0        0',
+      'TOPIC        PARTITION  COMMITTED  LOG-END  LAG  BEHIND',
+      'user-events  0          0          0        0    -',
+      'user-events  1          1          1        0    -',
+      'user-events  2          0          0        0    -',
+      'user-events  3          0          0        0    -',
       '',
     ].join('\n'),
     stderr: '',
@@ -203,7 +203,7 @@ test('consumer list, describe, lag and reset', async () => {
   )
   expect((await cli('group ls --state empty --output name')).stdout).toContain('readers\n')
   expect((await cli('consumer lag readers')).stdout).toMatch(
-    /TOTAL LAG 2\n\nTOPIC .*\nread +0 +1 +3 +2\nread +1 +0 +0 +0\n$/,
+    /TOTAL LAG 2\n\nTOPIC .*\nread +0 +1 +3 +2 +[\dhms]+\nread +1 +0 +0 +0 +-\n$/,
   )
   expect(JSON.parse((await cli('consumer lag readers -j')).stdout)).toMatchObject({
     group: 'readers',
@@ -213,7 +213,9 @@ test('consumer list, describe, lag and reset', async () => {
       { partition: 1, lag: 0 },
     ],
   })
-  expect((await cli('consumer describe readers')).stdout).toMatch(/COMMITTED-AT\nread +0 +1 +3 +2 +20\d\d-.*Z\n/)
+  expect((await cli('consumer describe readers')).stdout).toMatch(
+    /COMMITTED-AT\nread +0 +1 +3 +2 +[\dhms]+ +20\d\d-.*Z\n/,
+  )
   expect((await cli('consumer describe readers --members')).stderr).toContain('has no members')
 
   expect(await cli('consumer lag readers --max 2')).toMatchObject({ code: 0 })
@@ -255,7 +257,7 @@ test('consumer list, describe, lag and reset', async () => {
 test('consumer lag shows partitions without a commit, and a group that is not there', async () => {
   await cli('topic create half -p 2')
   await cli('consume half --group halves -p 1 -e')
-  expect((await cli('consumer lag halves')).stdout).toMatch(/half +0 +- +0 +-\nhalf +1 +0 +0 +0\n$/)
+  expect((await cli('consumer lag halves')).stdout).toMatch(/half +0 +- +0 +- +-\nhalf +1 +0 +0 +0 +-\n$/)
   const unknown = await cli('consumer lag halvse')
   expect(unknown.code).toBe(3)
   expect(unknown.stderr).toContain('there is no group "halvse", did you mean "halves"?')

@@ -266,8 +266,8 @@ test('COMMIT is what FETCH_OFFSETS, LIST_GROUPS and DELETE_OFFSETS speak of', as
     state: 'Empty',
     members: [],
     offsets: [
-      { topic: 'committed', partition: 1, offset: 2, logEndOffset: 3, lag: 1, ...common },
-      { topic: 'committed-too', partition: 0, offset: 0, logEndOffset: 0, lag: 0, ...common },
+      { topic: 'committed', partition: 1, offset: 2, logEndOffset: 3, lag: 1, lagMs: expect.any(Number), ...common },
+      { topic: 'committed-too', partition: 0, offset: 0, logEndOffset: 0, lag: 0, lagMs: 0, ...common },
     ],
   })
   expect((await ask(FETCH_OFFSETS, { group: 'billing ñ', topic: 'committed-too' })).offsets).toHaveLength(1)
@@ -285,7 +285,7 @@ test('COMMIT is what FETCH_OFFSETS, LIST_GROUPS and DELETE_OFFSETS speak of', as
 })
 
 test('HEARTBEAT is answered, with and without a payload', async () => {
-  for (const payload of [{}, '']) expect(await ask(HEARTBEAT, payload)).toEqual({ ok: true })
+  for (const payload of [{}, '', { group: 'g' }]) expect(await ask(HEARTBEAT, payload)).toEqual({ ok: true })
 })
 
 test('METADATA describes one topic, several, or all', async () => {

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { SimClock } from '../simulation/sim-clock.ts'
-import { COMMIT, CREATE_TOPIC, FETCH_OFFSETS, HEARTBEAT } from '../support/frame-types.ts'
+import { COMMIT, CREATE_TOPIC, FETCH_OFFSETS, HEARTBEAT, PRODUCE } from '../support/frame-types.ts'
 import { RawClient } from '../support/raw-client.ts'
 import type { TestBroker } from '../support/start-broker.ts'
 import { startTestBroker } from '../support/start-broker.ts'
@@ -107,6 +107,24 @@ test('a commit with a generation is the member’s of that generation alone', as
   expect((await ask(FETCH_OFFSETS, { group: 'g' })).offsets).toMatchObject([{ partition: 0, offset: 1 }])
 })
 
+test('a group is behind by records, and by the age of the next of them', async () => {
+  const lag = async () => {
+    const { offsets } = await ask(FETCH_OFFSETS, { group: 'g' })
+    return [offsets[0].lag, offsets[0].lagMs]
+  }
+  await commit({})
+  expect(await lag()).toEqual([0, 0])
+  for (let i = 0; i < 3; i++) {
+    await ask(PRODUCE, { topic: 'orders', partition: 0, records: [{ value: null }, { value: null }] })
+    clock.advance(1000)
+  }
+  expect(await lag()).toEqual([6, 3000])
+  await commit({ offset: 3 })
+  expect(await lag()).toEqual([3, 2000])
+  await commit({ offset: 6 })
+  expect(await lag()).toEqual([0, 0])
+})
+
 test('a static member that leaves finds its partitions again', async () => {
   const first = await beat({ topics: ['orders'], instanceId: 'one' })
   await beat({ memberId: 'b', topics: ['orders'] })
@@ -139,9 +157,9 @@ test('members subscribe by pattern, choose an assignor, and are seen with what t
 
 test('what is wrong is named', async () => {
   const wrong: [object, string][] = [
-    [{ group: '' }, 'group'],
-    [{ group: 7 }, '"group" 7'],
-    [{}, 'a subscription is needed'],
+    [{ topics: ['orders'], group: '' }, 'group'],
+    [{ topics: ['orders'], group: 7 }, '"group" 7'],
+    [{ memberId: 'new' }, 'a subscription is needed'],
     [{ topics: 'orders' }, '"topics" "orders"'],
     [{ topics: ['orders', 1] }, '"topics[1]" 1'],
     [{ topics: ['orders'], generation: -1 }, '"generation" -1'],

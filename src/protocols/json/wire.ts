@@ -141,6 +141,8 @@ export interface GroupOffset {
   readonly logStartOffset: number
   readonly logEndOffset: number
   readonly lag: number
+  /** How long ago the record was written that the group wants next, in milliseconds; 0 without a lag, null when it cannot be read. */
+  readonly lagMs: number | null
 }
 
 /** Where a group is; docs/consumer-groups.md explains it. */

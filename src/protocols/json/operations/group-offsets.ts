@@ -3,6 +3,7 @@ import type { Broker } from '../../../broker/broker.ts'
 import { partitionsOf } from '../../../groups/assignment.ts'
 import { readAssignment } from '../../../groups/consumer-protocol.ts'
 import type { GroupDescription } from '../../../groups/coordinator.ts'
+import type { PartitionLog } from '../../../log/log-engine.ts'
 import type { CommittedOffset } from '../../../groups/offset-rows.ts'
 import { quote } from '../payload.ts'
 import type { GroupMember, GroupOffset } from '../wire.ts'
@@ -37,7 +38,20 @@ function describeOffset(broker: Broker, committed: CommittedOffset): readonly Gr
   const { topic, partition, offset, committedAtMs } = committed
   // A topic goes a moment before the offsets in it do.
   if (broker.topics.get(topic) === undefined) return []
-  const { logStartOffset, logEndOffset } = broker.getLog(topic, partition)
+  const log = broker.getLog(topic, partition)
+  const { logStartOffset, logEndOffset } = log
   const lag = Math.max(0, logEndOffset - offset)
-  return [{ topic, partition, offset, committedAt: committedAtMs, logStartOffset, logEndOffset, lag }]
+  const lagMs = readLagMs(log, offset, broker.clock.now())
+  return [{ topic, partition, offset, committedAt: committedAtMs, logStartOffset, logEndOffset, lag, lagMs }]
+}
+
+function readLagMs(log: PartitionLog, offset: number, now: number): number | null {
+  try {
+    const next = log.findFirstRecord(offset)
+    return next === undefined ? 0 : Math.max(0, now - next.timestamp)
+  } catch (error) {
+    // Damage is told by whoever fetches there; the offset is right all the same.
+    if (error instanceof BrokerError) return null
+    throw error
+  }
 }

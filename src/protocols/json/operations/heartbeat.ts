@@ -17,12 +17,13 @@ const REBALANCE_TIMEOUT_RANGE = { min: 1, max: 0x7fffffff }
 const REBALANCE_TIMEOUT_MS_DEFAULT = 300_000
 const CLIENT_ID_DEFAULT = 'json'
 
-/** Says that the broker is there; with a group, that the member is. */
+/** Says that the broker is there; of a member of a group, that the member is. A group alone makes nobody a member. */
 export const heartbeat: Operation<'HEARTBEAT'> = ({ broker, peer }, fields) => {
-  const group = fields.optionalText('group')
-  if (group !== undefined) return beat(broker, readMember(broker, group, fields, peer))
-  if (fields.optionalText('memberId') !== undefined) fields.text('group')
-  return { ok: true }
+  const isOfMember =
+    fields.optionalText('memberId') !== undefined ||
+    fields.optionalTextList('topics') !== undefined ||
+    fields.optionalText('topicPattern') !== undefined
+  return isOfMember ? beat(broker, readMember(broker, fields.text('group'), fields, peer)) : { ok: true }
 }
 
 async function beat(broker: Broker, request: InGroup<ConsumerHeartbeat>) {
