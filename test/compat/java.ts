@@ -67,18 +67,52 @@ export class JavaTools {
   }
 }
 
+/** A run of one of the programs in clients/java that print lines of JSON. */
+export class JavaProgram {
+  readonly #child: ChildProcess
+  readonly #lines: AsyncIterator<string>
+
+  /** `args` are its arguments; objects become JSON. */
+  constructor(mainClass: string, ...args: readonly (string | object)[]) {
+    const texts = args.map((argument) => (typeof argument === 'string' ? argument : JSON.stringify(argument)))
+    this.#child = spawn('java', [...JVM_OPTIONS, mainClass, ...texts], { stdio: ['pipe', 'pipe', 'inherit'] })
+    const lines: Interface = createInterface({ input: this.#child.stdout as NonNullable<ChildProcess['stdout']> })
+    this.#lines = lines[Symbol.asyncIterator]()
+  }
+
+  /** Reads what it prints up to a line that is as wished. */
+  async until(isWished: (line: Readonly<Record<string, unknown>>) => boolean): Promise<void> {
+    for (;;) {
+      const { value, done } = await this.#lines.next()
+      if (done) throw new Error('The program ended before it printed that')
+      if (isWished(JSON.parse(value) as Record<string, unknown>)) return
+    }
+  }
+
+  /** Asks an agent to leave in order, and waits until it has. */
+  async stop(): Promise<void> {
+    this.#child.stdin?.write('stop\n')
+    await this.until((line) => line['left'] === true)
+  }
+
+  /** Ends it, if it has not ended already. */
+  async kill(): Promise<void> {
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return
+    this.#child.kill('SIGKILL')
+    await once(this.#child, 'exit')
+  }
+}
+
 /** Apache Kafka itself: one broker that is its own controller, in a directory of its own. */
 export class ApacheKafka {
   readonly port: number
-  readonly dataDirectory: string
+  readonly directory: string
   readonly #child: ChildProcess
-  readonly #directory: string
 
   private constructor(parts: { child: ChildProcess; directory: string; port: number }) {
     this.#child = parts.child
-    this.#directory = parts.directory
     this.port = parts.port
-    this.dataDirectory = join(parts.directory, 'data')
+    this.directory = parts.directory
   }
 
   /** Starts it with these settings beside those that it needs, and resolves when it is ready. */
@@ -107,7 +141,12 @@ export class ApacheKafka {
         .join(''),
     )
     const clusterId = 'AAAAAAAAQACAAAAAAAAAAQ'
-    const format = await tools.run(['kafka-storage', 'format', '--standalone', '-t', clusterId, '-c', properties])
+    // With that feature every topic has a setting of its own.
+    const format = await tools.run(
+      `kafka-storage format --standalone -t ${clusterId} -c ${properties} --feature eligible.leader.replicas.version=0`.split(
+        ' ',
+      ),
+    )
     if (format.exit !== 0) throw new Error(`Kafka's storage could not be formatted: ${format.output}${format.errors}`)
     const child = spawn('java', ['-Dlog.level=info', ...JVM_OPTIONS, '-Xmx1g', 'kafka.Kafka', properties], {
       stdio: ['ignore', 'ignore', 'pipe'],
@@ -129,7 +168,7 @@ export class ApacheKafka {
   async remove(): Promise<void> {
     this.#child.kill('SIGKILL')
     if (this.#child.exitCode === null && this.#child.signalCode === null) await once(this.#child, 'exit')
-    await rm(this.#directory, { recursive: true, force: true })
+    await rm(this.directory, { recursive: true, force: true })
   }
 }
 

@@ -339,11 +339,12 @@ public final class Agent {
     return new TopicPartition(record.topic(), record.partition());
   }
 
-  /** The number of a test record: in its header, or at the end of its value. */
+  /** The number of a test record: in its header, or in its value; -1 where neither has one. */
   private static long numberOf(ConsumerRecord<byte[], byte[]> record) {
     Header header = record.headers().lastHeader("n");
     byte[] text = header == null ? record.value() : header.value();
-    return Long.parseLong(new String(text, StandardCharsets.UTF_8).replaceAll("\\D", ""));
+    String digits = text == null ? "" : new String(text, StandardCharsets.UTF_8).replaceAll("\\D", "");
+    return digits.isEmpty() ? -1 : Long.parseLong(digits);
   }
 
   private static byte[] bytes(String text) {
