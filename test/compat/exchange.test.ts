@@ -54,8 +54,7 @@ describe.each(present)('records of $name', (producer) => {
       EXCHANGE_MS_MAX,
     )
 
-    // Most of the time each is busy in a process of its own.
-    test.concurrent.each(readers)(
+    test.each(readers)(
       'are read by $name',
       async (consumer) => {
         expect({ isWritten }).toEqual({ isWritten: true })
