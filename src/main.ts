@@ -14,6 +14,7 @@ import type { TopicSettings } from './broker/topic-config.ts'
 import { Topics } from './broker/topics.ts'
 import type { Address, Config, Setting } from './config/config.ts'
 import { formatAddress, SETTINGS } from './config/config.ts'
+import { nameForKafka } from './config/kafka-names.ts'
 import { applyTopicsFile, readTopicsFile } from './config/topics-file.ts'
 import { CommittedOffsets } from './groups/committed-offsets.ts'
 import { GroupCoordinator } from './groups/coordinator.ts'
@@ -183,7 +184,8 @@ async function openDoors(parts: {
   const { broker, clock, logger, metrics, config, opened, wrapProtocol } = parts
   const { connectionsMax, kafkaAdvertised, autoCreateTopics, defaultPartitions, unpackedBytesMax } = config
   const common = { clock: parts.machineClock, logger, metrics, connectionsMax }
-  const settings = { advertised: kafkaAdvertised ?? undefined, autoCreateTopics, defaultPartitions }
+  const named = nameForKafka(config)
+  const settings = { advertised: kafkaAdvertised ?? undefined, autoCreateTopics, defaultPartitions, named }
   const json: Listener = new Listener({
     ...common,
     protocol: wrapProtocol(new JsonDoor({ broker, clock, logger, metrics, unpackedBytesMax })),

@@ -224,10 +224,15 @@ test('the settings of the broker are listed by their names in Kafka, and cannot 
     'log.cleanup.policy': 'delete',
     'log.retention.ms': '604800000',
     'message.max.bytes': '8388608',
+    'group.max.session.timeout.ms': '1800000',
     'min.insync.replicas': '1',
     'node.id': '1',
     'num.partitions': '1',
+    'offsets.retention.minutes': '10080',
+    'transaction.max.timeout.ms': '900000',
   })
+  expect(configs.find(({ name }) => name === 'num.partitions')).toMatchObject({ configSource: SOURCES.default })
+  expect(new Set(configs.map(({ name }) => name)).size).toBe(configs.length)
   expect(configs.every(({ readOnly }) => readOnly)).toBe(true)
   const noName = {
     resourceType: BROKER,

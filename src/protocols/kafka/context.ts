@@ -12,6 +12,16 @@ import type { AdvertisedVersions } from './registry.ts'
 /** There is one broker, and this is its number. */
 export const NODE_ID = 1
 
+/** A setting of the broker, as Kafka calls it. */
+export interface NamedSetting {
+  readonly name: string
+  readonly value: string
+  readonly kind: 'boolean' | 'int' | 'long'
+  /** Whether it is what nobody has set. */
+  readonly isDefault: boolean
+  readonly meaning: string
+}
+
 /** What an operator may set about the door. */
 export interface KafkaSettings {
   /** Where clients are told to connect; undefined for the address that they have connected to. */
@@ -20,6 +30,8 @@ export interface KafkaSettings {
   readonly autoCreateTopics: boolean
   /** Partitions of topics for which nobody says how many. */
   readonly defaultPartitions: number
+  /** What is shown of the broker's settings. */
+  readonly named: readonly NamedSetting[]
 }
 
 /** What all requests have to work with. */
