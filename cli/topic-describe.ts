@@ -112,7 +112,7 @@ function settingsOf(topic: TopicMetadata): SettingRow[] {
 /** Adds what a large number means: `604800000 (7d)`. */
 function readable({ key, value }: SettingRow): string {
   const number = Number(value)
-  if (value === '-1') return '-1 (no limit)'
+  if (value === '-1' && /(?:\.ms|\.bytes)$/.test(key)) return '-1 (no limit)'
   if (!Number.isSafeInteger(number) || number < 1024) return value
   if (key.endsWith('.ms')) return `${value} (${formatDuration(number)})`
   return key.endsWith('bytes') ? `${value} (${humanBytes(number)})` : value

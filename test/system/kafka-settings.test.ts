@@ -325,6 +325,19 @@ test('records are refused for their time or their lack of a key, each by its ind
   })
 })
 
+test('clients that do not know zstd are told so, where the broker writes it', async () => {
+  await createTopic('in-zstd', { 'compression.type': 'zstd' })
+  await produce('in-zstd', buildBatch(recordsAt(Date.now())))
+  const fetch = async (version: number) => {
+    const partitions = [{ partition: 0, fetchOffset: 0, partitionMaxBytes: 1_000_000 }]
+    const topics = [{ topic: 'in-zstd', topicId: '00000000-0000-0000-0000-000000000000', partitions }]
+    const answer = await client.ask(Fetch, version, { maxWaitMs: 0, minBytes: 1, topics })
+    return answer.responses[0].partitions[0].errorCode
+  }
+  expect(await fetch(9)).toBe(ERROR_CODES.UNSUPPORTED_COMPRESSION_TYPE)
+  expect(await fetch(10)).toBe(0)
+})
+
 test('a largest timestamp that is not the largest is put right', async () => {
   await createTopic('sorted-as-text', { 'retention.ms': '-1' })
   const batch = buildBatch(recordsAt(1000, 999))

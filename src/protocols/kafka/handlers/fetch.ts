@@ -4,6 +4,7 @@ import { getBaseOffset, getBatchBytes, getLastOffsetDelta } from '../../../recor
 import type { RequestOf, ResponseOf } from '../api.ts'
 import type { Fetch } from '../apis/01-fetch.ts'
 import type { RequestContext, Waiting } from '../context.ts'
+import { Refusal } from '../refusal.ts'
 import type { Handler } from '../registry.ts'
 import { checkLeaderEpoch, getTopicById } from './topic-lookup.ts'
 
@@ -19,6 +20,8 @@ const SCARCE_BYTES = 64 * 1024
 /** Longer waits are cut to this. */
 const WAIT_MS_MAX = 600_000
 const TOPIC_IDS_SINCE = 13
+/** Clients from before Kafka 2.1 do not know zstd. */
+const ZSTD_SINCE = 10
 const FINAL_EPOCH = -1
 const READ_COMMITTED = 1
 const NO_RECORDS = Buffer.alloc(0)
@@ -154,6 +157,10 @@ class RunningFetch implements Waiting {
         this.#context.version >= TOPIC_IDS_SINCE ? getTopicById(this.#context, topic.topicId).name : topic.topic
       const log = this.#context.broker.getLog(name, wish.partition)
       checkLeaderEpoch(log, wish.currentLeaderEpoch)
+      const { version, broker } = this.#context
+      if (version < ZSTD_SINCE && broker.topics.get(name)?.config.compression === 'zstd') {
+        throw new Refusal('UNSUPPORTED_COMPRESSION_TYPE', `Cannot read zstd in version ${version}: ${ZSTD_SINCE} can`)
+      }
       return { log, error: undefined, readTo: this.#endOf(log), batches: undefined }
     } catch (error) {
       return { log: undefined, error, readTo: -1, batches: undefined }
