@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { isKept, type BenchContext, type ExperimentResult, type Floor } from './experiments/experiment.ts'
 import { measureFetch } from './experiments/fetch.ts'
+import { measureKafka } from './experiments/kafka.ts'
 import { measureProduce } from './experiments/produce.ts'
 import { measureReadLog } from './experiments/read-log.ts'
 import { measureStart } from './experiments/start-up.ts'
@@ -20,6 +21,7 @@ const EXPERIMENTS: Readonly<Record<string, (context: BenchContext) => Promise<Ex
   read: measureReadLog,
   start: measureStart,
   wake: measureWakeUp,
+  kafka: measureKafka,
 }
 
 /** With more than that at work beside it, a measurement of absolute figures is not one. */
@@ -27,7 +29,7 @@ const BUSY_CORES_MAX = 0.2
 
 const HELP = `Usage: npm run bench -- [options]
 
-Measures the built broker beside NATS JetStream and Redis Streams and compares the figures with the project's floors.
+Measures the built broker beside NATS JetStream, Redis Streams and Apache Kafka and compares the figures with the project's floors.
 Leaves with 1 when a floor is missed. Takes about five minutes and up to 1 GB of disk for a while.
 
   --only NAME[,NAME]  only these: ${Object.keys(EXPERIMENTS).join(', ')}

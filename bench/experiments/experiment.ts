@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { NativeClient } from '../native-client.ts'
 import { findFreePort, pause, startProcess, type ServerProcess } from '../processes.ts'
-import type { Contender } from '../servers/server.ts'
+import type { Startable } from '../servers/server.ts'
 
 /** What all experiments share. */
 export interface BenchContext {
@@ -56,17 +56,21 @@ export function isKept(floor: Floor): boolean | undefined {
   return 'atLeast' in floor.bound ? floor.measured >= floor.bound.atLeast : floor.measured < floor.bound.below
 }
 
+/** A JVM takes its time. */
+const START_MS_MAX = 60_000
+
 /**
  * Starts a contender in a folder of its own, lets `use` work with it, stops it, removes its files. It is alone: no
  * other server of the benchmark runs meanwhile.
  */
 export async function withServer<T>(
   context: BenchContext,
-  contender: Contender,
+  contender: Startable,
   use: (server: RunningServer) => Promise<T>,
 ): Promise<T> {
   const directory = mkdtempSync(join(context.directory, 'server-'))
   const port = await findFreePort()
+  await contender.prepare?.(directory, port)
   const server = startProcess(contender.command(directory, port), join(directory, 'output.txt'))
   context.running.add(server)
   try {
@@ -80,8 +84,8 @@ export async function withServer<T>(
   }
 }
 
-async function publishFirst(contender: Contender, server: ServerProcess, port: number): Promise<void> {
-  const deadline = performance.now() + 15_000
+async function publishFirst(contender: Startable, server: ServerProcess, port: number): Promise<void> {
+  const deadline = performance.now() + START_MS_MAX
   for (;;) {
     try {
       return await contender.publishFirst(port)

@@ -7,18 +7,24 @@ export interface PublishRequest {
   readonly prelude: Buffer | undefined
 }
 
-/** Something with a log to publish to: CafeLog in one of its settings, or a peer. */
-export interface Contender {
+/** A server that can be started and publishes its first record. */
+export interface Startable {
   readonly name: string
-  readonly protocol: 'json' | 'nats' | 'redis'
   /** Why it cannot be measured here and what to do about it; undefined when it can. */
   readonly missing: string | undefined
+  /** What is to be done before it is started, and not measured. */
+  prepare?(directory: string, port: number): Promise<void>
   command(directory: string, port: number): Command
   /**
    * Creates the topic, stream or whatever holds the records, and publishes one record to it. Fails while the server
    * does not listen yet; is then simply called again.
    */
   publishFirst(port: number): Promise<void>
+}
+
+/** Something with a log to publish to: CafeLog in one of its settings, or a peer. */
+export interface Contender extends Startable {
+  readonly protocol: 'json' | 'nats' | 'redis'
   /** A request with `records` records of `valueBytes` bytes each. */
   publishRequest(records: number, valueBytes: number): PublishRequest
   /** How many records the log holds. */

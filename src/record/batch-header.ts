@@ -68,6 +68,10 @@ export function setBaseOffset(buffer: Buffer, at: number, baseOffset: number): v
 export const getBatchBytes = (buffer: Buffer, at: number): number =>
   buffer.readInt32BE(at + LENGTH_AT) + LENGTH_PREFIX_BYTES
 
+/** The records of a batch that was checked, as they lie: compressed, if they are. */
+export const getBatchRecords = (buffer: Buffer, at: number): Buffer =>
+  buffer.subarray(at + BATCH_HEADER_BYTES, at + getBatchBytes(buffer, at))
+
 export const getLeaderEpoch = (buffer: Buffer, at: number): number => buffer.readInt32BE(at + LEADER_EPOCH_AT)
 
 export function setLeaderEpoch(buffer: Buffer, at: number, leaderEpoch: number): void {

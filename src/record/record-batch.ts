@@ -1,7 +1,7 @@
 // What the other rooms see of a record batch: its header, reading its records, and making one.
 export * from './batch-header.ts'
 export { CodecError } from './codecs/codec-error.ts'
-export { UNPACKED_BYTES_MAX } from './codecs/unpack.ts'
+export { UNPACKED_BYTES_MAX, unpackRecordsLater } from './codecs/unpack.ts'
 export { BatchThinner } from './batch-thinner.ts'
 export type { Thinned } from './batch-thinner.ts'
 export { decodeMarkerBatch, encodeMarkerBatch } from './control-batch.ts'

@@ -103,11 +103,11 @@ export class RecordReader implements ByteCursor {
   }
 
   /**
-   * Moves before the first record of the batch at `at`.
+   * Moves before the first record of the batch at `at`. `unpacked` are its records if they have been decompressed before.
    *
    * @throws BrokerError CORRUPT_MESSAGE if the header is malformed
    */
-  open(batch: Buffer, at: number): void {
+  open(batch: Buffer, at: number, unpacked?: Buffer): void {
     const fault = findHeaderFault(batch, at, batch.length)
     if (fault !== undefined) throw this.#corrupt(at, fault)
     this.#batchAt = at
@@ -121,6 +121,7 @@ export class RecordReader implements ByteCursor {
     this.at = at + BATCH_HEADER_BYTES
     this.end = at + getBatchBytes(batch, at)
     this.#isPacked = this.#recordsLeft > 0 && getCodec(batch, at) !== 'none'
+    if (this.#isPacked && unpacked !== undefined) this.#goOnIn(unpacked)
   }
 
   /** Lets go of the batch, and of what it was decompressed to. */
@@ -256,8 +257,9 @@ export class RecordReader implements ByteCursor {
     this.#isPacked = false
     const codec = getCodec(this.buffer, this.#batchAt)
     if (codec === undefined || codec === 'none') return
+    let unpacked: Buffer
     try {
-      this.buffer = unpackRecords(codec, this.buffer.subarray(this.at, this.end), this.#unpackedBytesMax)
+      unpacked = unpackRecords(codec, this.buffer.subarray(this.at, this.end), this.#unpackedBytesMax)
     } catch (error) {
       if (error instanceof BrokerError) {
         this.#end()
@@ -266,8 +268,14 @@ export class RecordReader implements ByteCursor {
       const reason = error instanceof Error ? error.message : String(error)
       throw this.#corrupt(this.#batchAt, `its records cannot be decompressed with ${codec}: ${reason}`, error)
     }
+    this.#goOnIn(unpacked)
+  }
+
+  #goOnIn(unpacked: Buffer): void {
+    this.#isPacked = false
+    this.buffer = unpacked
     this.at = 0
-    this.end = this.buffer.length
+    this.end = unpacked.length
     if (this.end < this.#recordsLeft * RECORD_BYTES_MIN) {
       throw this.#corrupt(
         this.#batchAt,

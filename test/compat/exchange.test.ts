@@ -54,7 +54,8 @@ describe.each(present)('records of $name', (producer) => {
       EXCHANGE_MS_MAX,
     )
 
-    test.each(readers)(
+    // Most of the time each is busy in a process of its own.
+    test.concurrent.each(readers)(
       'are read by $name',
       async (consumer) => {
         expect({ isWritten }).toEqual({ isWritten: true })

@@ -105,3 +105,46 @@ test.each(CODECS)(
     expect(await offsetAt(topic, -2)).toEqual([0, 0, -1])
   },
 )
+
+/** Digits that do not compress to less than some ten thousand bytes. */
+function noise(characters: number): string {
+  let seed = 7
+  const numbers = Array.from({ length: characters / 9 }, () => (seed = (seed * 48_271) % 2_147_483_647))
+  return numbers.join().slice(0, characters)
+}
+
+test.each(CODECS)('%s: large batches come to many consumers at a time, also when some of them go', async (codec) => {
+  const topic = `large-${codec}`
+  await createTopic(topic)
+  const value = noise(300_000)
+  const timestamp = Date.now()
+  for (let index = 0; index < 3; index++) {
+    await produce(
+      topic,
+      compressBatch(
+        buildBatch([
+          { value, timestamp },
+          { value: String(index), timestamp },
+        ]),
+        codec,
+      ),
+    )
+  }
+  const clients = await Promise.all(Array.from({ length: 8 }, () => RawClient.connect(broker.port)))
+  const answers = clients.map((client) =>
+    client.ask(FETCH, { topic, partition: 0, offset: 1 }).catch(() => ({ json: {} })),
+  )
+  clients[0].close()
+  const expected = [
+    [1, '0'],
+    [2, value],
+    [3, '1'],
+    [4, value],
+    [5, '2'],
+  ]
+  for (const answer of (await Promise.all(answers)).slice(1)) {
+    const { records } = answer.json as { records: { offset: number; value: string }[] }
+    expect(records.map((record) => [record.offset, Buffer.from(record.value, 'base64').toString()])).toEqual(expected)
+  }
+  for (const client of clients) client.close()
+})

@@ -13,6 +13,7 @@ import {
   RecordReader,
   UNPACKED_BYTES_MAX,
 } from '../../record/record-batch.ts'
+import type { UnpackedRecords } from './ahead-unpacker.ts'
 import { encodeHeaders } from './headers-json.ts'
 import { FRAME_HEADER_BYTES, FRAME_TYPES } from './wire.ts'
 
@@ -86,12 +87,18 @@ export class RecordEncoder {
    * before the payload would be longer than `payloadBytesMax`; the first record is always there.
    *
    * Whoever asks the same of the same `batches` as the one before gets the same answer: of a thousand consumers that wait
-   * for one record, the first has it encoded.
+   * for one record, the first has it encoded. `unpacked` are records that were decompressed before.
    *
    * @throws BrokerError MESSAGE_TOO_LARGE if the first record alone is too long, CORRUPT_MESSAGE if a batch is malformed,
    * UNSUPPORTED_COMPRESSION_TYPE if the library for it does not load
    */
-  encode(batches: Buffer, fromOffset: number, partition: PartitionOffsets, payloadBytesMax: number): EncodedAnswer {
+  encode(
+    batches: Buffer,
+    fromOffset: number,
+    partition: PartitionOffsets,
+    payloadBytesMax: number,
+    unpacked?: UnpackedRecords,
+  ): EncodedAnswer {
     const { highWatermark, logStartOffset } = partition
     const question = { batches, fromOffset, highWatermark, logStartOffset, payloadBytesMax }
     if (this.#last !== undefined && isSame(this.#last.question, question)) return this.#last.answer.lendAgain()
@@ -105,6 +112,7 @@ export class RecordEncoder {
         viewBytes(batches),
         fromOffset,
         FRAME_HEADER_BYTES + payloadBytesMax,
+        unpacked,
       )
       this.#put(HIGH_WATERMARK)
       this.#putInteger(highWatermark)
@@ -128,6 +136,7 @@ export class RecordEncoder {
     batches: ViewedBytes,
     fromOffset: number,
     endMax: number,
+    unpacked: UnpackedRecords | undefined,
   ): { recordCount: number; behindLast: number; nextOffset: number } {
     const { buffer } = batches
     const reader = this.#reader
@@ -135,7 +144,7 @@ export class RecordEncoder {
     let behindLast = fromOffset
     let nextOffset = fromOffset
     for (let batchAt = 0; batchAt < buffer.length; batchAt += getBatchBytes(buffer, batchAt)) {
-      reader.open(buffer, batchAt)
+      reader.open(buffer, batchAt, unpacked?.get(batchAt))
       const batchEndOffset = getBaseOffset(buffer, batchAt) + getLastOffsetDelta(buffer, batchAt) + 1
       if (batchEndOffset <= fromOffset) continue
       if (!isControlBatch(buffer, batchAt)) {

@@ -1,4 +1,4 @@
-import { constants, gunzipSync, gzipSync } from 'node:zlib'
+import { constants, gunzip, gunzipSync, gzipSync } from 'node:zlib'
 
 import { CodecError, tooLong } from './codec-error.ts'
 
@@ -9,6 +9,16 @@ export function unpackGzip(bytes: Buffer, bytesMax: number): Buffer {
   } catch (error) {
     throw explain(error, bytesMax)
   }
+}
+
+/** `unpackGzip` in the thread pool. */
+export function unpackGzipLater(bytes: Buffer, bytesMax: number): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    gunzip(bytes, { maxOutputLength: bytesMax }, (error, unpacked) => {
+      if (error === null) resolve(unpacked)
+      else reject(explain(error, bytesMax))
+    })
+  })
 }
 
 /** `level` is 1 to 9, or -1 for zlib's own choice. */

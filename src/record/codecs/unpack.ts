@@ -1,10 +1,10 @@
 import { BrokerError } from '../../base/broker-error.ts'
 import type { Codec } from '../batch-header.ts'
 import { CodecError } from './codec-error.ts'
-import { packGzip, unpackGzip } from './gzip.ts'
+import { packGzip, unpackGzip, unpackGzipLater } from './gzip.ts'
 import { packLz4, unpackLz4 } from './lz4.ts'
 import { packSnappy, unpackSnappy } from './snappy.ts'
-import { packZstd, unpackZstd } from './zstd.ts'
+import { packZstd, unpackZstd, unpackZstdLater } from './zstd.ts'
 
 /** Every codec but `none`. */
 export type Compression = Exclude<Codec, 'none'>
@@ -34,6 +34,17 @@ const PACK: Readonly<Record<Compression, (bytes: Buffer, level?: number) => Buff
  */
 export function unpackRecords(codec: Compression, bytes: Buffer, bytesMax: number): Buffer {
   return withLibrary('read', codec, () => UNPACK[codec](bytes, bytesMax))
+}
+
+/**
+ * `unpackRecords` in the thread pool, where the codec is slow enough to be worth it and there is a way; undefined where
+ * there is none.
+ *
+ * @throws CodecError as `unpackRecords` does
+ */
+export async function unpackRecordsLater(codec: Codec, bytes: Buffer, bytesMax: number): Promise<Buffer | undefined> {
+  if (codec === 'gzip') return unpackGzipLater(bytes, bytesMax)
+  return codec === 'zstd' ? unpackZstdLater(bytes, bytesMax) : undefined
 }
 
 /**

@@ -23,6 +23,11 @@ export interface ZstdEngine {
 /** What Node has from 22.15 on. */
 type ZlibWithZstd = typeof zlib & {
   readonly zstdDecompressSync?: (input: Buffer, options: { readonly maxOutputLength: number }) => Buffer
+  readonly zstdDecompress?: (
+    input: Buffer,
+    options: { readonly maxOutputLength: number },
+    done: (error: Error | null, unpacked: Buffer) => void,
+  ) => void
   readonly zstdCompressSync?: (input: Buffer, options: { readonly params: Readonly<Record<number, number>> }) => Buffer
 }
 
@@ -77,6 +82,23 @@ function unpackFrame(unpack: ZstdEngine['unpack'], frame: Buffer, room: number, 
     if (limit !== undefined) throw tooLong(limit)
     throw new CodecError(error instanceof Error ? error.message : String(error), { cause: error })
   }
+}
+
+/** `unpackZstd` in the thread pool; undefined where there is no way, or several frames, which hardly anybody writes. */
+export async function unpackZstdLater(bytes: Buffer, bytesMax: number): Promise<Buffer | undefined> {
+  const { zstdDecompress }: ZlibWithZstd = zlib
+  if (zstdDecompress === undefined) return undefined
+  const { end, unpackedBytesMax, isExact } = walkFrame(bytes, 0)
+  if (end !== bytes.length) return undefined
+  if (isExact && unpackedBytesMax > bytesMax) throw tooLong(bytesMax)
+  const unpacked = await new Promise<Buffer>((resolve, reject) => {
+    zstdDecompress(bytes, { maxOutputLength: Math.max(1, Math.min(bytesMax, unpackedBytesMax)) }, (error, result) => {
+      if (error === null) resolve(result)
+      else reject(new CodecError(error.message, { cause: error }))
+    })
+  })
+  if (!isExact || unpacked.length === unpackedBytesMax) return unpacked
+  throw new CodecError(`a frame has ${unpacked.length} bytes, it says ${unpackedBytesMax}`)
 }
 
 /** `level` is 1 to 22; higher is smaller and slower. */

@@ -65,17 +65,16 @@ export function numberOf(headerN, value) {
 
 /** Ends the program with exit code 4 when `idle()` has not been called for 30 seconds. */
 export function watchIdle() {
-  let timer
-  const idle = () => {
-    clearTimeout(timer)
-    timer = setTimeout(async () => {
-      process.stderr.write('no record for 30 seconds\n')
-      await flushed()
-      process.exit(4)
-    }, 30_000)
+  let seenAt = Date.now()
+  setInterval(async () => {
+    if (Date.now() - seenAt < 30_000) return
+    process.stderr.write('no record for 30 seconds\n')
+    await flushed()
+    process.exit(4)
+  }, 500).unref()
+  return () => {
+    seenAt = Date.now()
   }
-  idle()
-  return idle
 }
 
 /** Calls back once the line "stop" comes on standard input, or when that ends. */

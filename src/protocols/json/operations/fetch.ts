@@ -2,6 +2,8 @@ import type { Broker, FetchAnswer } from '../../../broker/broker.ts'
 import { EARLIEST_OFFSET } from '../../../broker/broker.ts'
 import type { RunningFetch } from '../../../broker/waiting-fetches.ts'
 import type { Isolation, PartitionLog } from '../../../log/log-engine.ts'
+import type { UnpackedRecords } from '../ahead-unpacker.ts'
+import { AheadUnpacker } from '../ahead-unpacker.ts'
 import type { AnswerQueue } from '../answer-queue.ts'
 import { Exchange } from '../answer-queue.ts'
 import { Fields, PARTITION_RANGE } from '../fields.ts'
@@ -19,9 +21,11 @@ const ANY_COUNT = { min: 0, max: Number.MAX_SAFE_INTEGER }
 export class Fetcher {
   readonly #broker: Broker
   readonly #encoder: RecordEncoder
+  readonly #unpacker: AheadUnpacker
 
   constructor(broker: Broker, unpackedBytesMax: number) {
     this.#broker = broker
+    this.#unpacker = new AheadUnpacker(unpackedBytesMax)
     this.#encoder = new RecordEncoder({ unpackedBytesMax })
   }
 
@@ -39,7 +43,7 @@ export class Fetcher {
     const outputBytes = estimateOutput(log, request)
     const grantedBytes = outputBytes === 0 ? 0 : queue.channel.grantOutput(outputBytes)
     if (grantedBytes === 0 && outputBytes > 0) return false
-    const exchange = new FetchExchange(queue, meter, this.#encoder, log, grantedBytes)
+    const exchange = new FetchExchange(queue, meter, this.#encoder, this.#unpacker, log, grantedBytes)
     try {
       exchange.start(this.#broker, grantedBytes < outputBytes ? cutTo(request, grantedBytes) : request)
     } catch (error) {
@@ -89,6 +93,7 @@ function cutTo(request: FetchFields, outputBytes: number): FetchFields {
 /** A FETCH in flight. */
 class FetchExchange extends Exchange {
   readonly #encoder: RecordEncoder
+  readonly #unpacker: AheadUnpacker
   readonly #log: PartitionLog
   #reservedBytes: number
   #running: RunningFetch | undefined = undefined
@@ -100,11 +105,13 @@ class FetchExchange extends Exchange {
     queue: AnswerQueue,
     meter: OperationMeter,
     encoder: RecordEncoder,
+    unpacker: AheadUnpacker,
     log: PartitionLog,
     reservedBytes: number,
   ) {
     super(queue, FRAME_TYPES.FETCH, 'read', meter)
     this.#encoder = encoder
+    this.#unpacker = unpacker
     this.#log = log
     this.#reservedBytes = reservedBytes
     if (reservedBytes > 0) queue.channel.reserveOutput(reservedBytes)
@@ -112,11 +119,10 @@ class FetchExchange extends Exchange {
 
   start(broker: Broker, request: FetchFields): void {
     const endsAtMs = broker.clock.monotonic() + request.waitMs
-    const running = broker.fetch(request, (error, answer) => {
-      const skippedTo = this.#finish(error, answer)
+    const finish = (answer: FetchAnswer, unpacked?: UnpackedRecords) => {
+      const skippedTo = this.#finish(answer, unpacked)
       if (skippedTo === undefined) return
       this.#skippedTo = skippedTo
-      this.#running = undefined
       // There may be many more such batches, so others get their turn in between.
       setImmediate(() => {
         if (this.#isAbandoned) return
@@ -126,6 +132,22 @@ class FetchExchange extends Exchange {
         } catch (fault) {
           this.fail(fault)
         }
+      })
+    }
+    const running = broker.fetch(request, (error, answer) => {
+      this.#running = undefined
+      const { batches, fromOffset } = answer
+      if (error !== undefined || batches.bytes.length === 0) {
+        batches.release()
+        if (error === undefined) this.#succeedEmpty()
+        else this.fail(error)
+        return
+      }
+      const unpacking = this.#unpacker.unpack(batches.bytes, fromOffset)
+      if (unpacking === undefined) return finish(answer)
+      void unpacking.then((unpacked) => {
+        if (this.#isAbandoned) batches.release()
+        else finish(answer, unpacked)
       })
     })
     if (!this.isSettled) this.#running = running
@@ -151,19 +173,9 @@ class FetchExchange extends Exchange {
    * Answers, unless all that was read is not for consumers, such as the marks of transactions: then it returns the offset
    * to go on from. A client that knows nothing of them would ask for the same for ever.
    */
-  #finish(error: Error | undefined, { log, fromOffset, batches }: FetchAnswer): number | undefined {
-    if (error !== undefined) {
-      batches.release()
-      this.fail(error)
-      return undefined
-    }
-    if (batches.bytes.length === 0) {
-      batches.release()
-      this.#succeedEmpty()
-      return undefined
-    }
+  #finish({ log, fromOffset, batches }: FetchAnswer, unpacked: UnpackedRecords | undefined): number | undefined {
     try {
-      const answer = this.#encoder.encode(batches.bytes, fromOffset, log, FETCH_PAYLOAD_BYTES_MAX)
+      const answer = this.#encoder.encode(batches.bytes, fromOffset, log, FETCH_PAYLOAD_BYTES_MAX, unpacked)
       if (answer.recordCount === 0 && answer.nextOffset > fromOffset) {
         answer.release()
         return answer.nextOffset

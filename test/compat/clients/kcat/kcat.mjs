@@ -2,7 +2,7 @@
 // all records of a run: its records have none.
 import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
-import { flush, piecesOf, print, printRecord, run, watchIdle } from '../agent.mjs'
+import { piecesOf, print, printRecord, run, watchIdle } from '../agent.mjs'
 
 const FORMAT = String.raw`%p\t%o\t%T\t%K\t%k\t%S\t%s\t%h\n`
 
@@ -39,12 +39,12 @@ async function produce({ bootstrap, topic, partitions, first, count, codec, acks
 }
 
 async function consume({ bootstrap, topic, count, isolation }) {
-  const words = ['-C', '-b', bootstrap, '-t', topic, '-o', 'beginning', '-c', String(count), '-q', '-u', '-f', FORMAT]
+  const words = ['-C', '-b', bootstrap, '-t', topic, '-o', 'beginning', '-c', String(count), '-q', '-f', FORMAT]
   const settings = ['-X', `isolation.level=${isolation}`]
   const child = spawn('kcat', [...words, ...settings], { stdio: ['ignore', 'pipe', 'inherit'] })
   const ended = endOf(child)
   const idle = watchIdle()
-  for await (const line of createInterface({ input: child.stdout })) {
+  createInterface({ input: child.stdout }).on('line', (line) => {
     idle()
     const [partition, offset, timestamp, keyBytes, key, valueBytes, value, headers] = line.split('\t')
     printRecord({
@@ -55,8 +55,7 @@ async function consume({ bootstrap, topic, count, isolation }) {
       headers: headers === '' ? [] : headers.split(',').map((header) => parseHeader(header)),
       timestamp,
     })
-  }
-  flush()
+  })
   await ended
 }
 
