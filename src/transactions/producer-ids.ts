@@ -4,6 +4,8 @@ import type { Store } from '../store/store.ts'
 const KEY = 'next-producer-id'
 /** So many are set aside at a time. Those that are not given out before the broker stops are lost, of 2^53. */
 const BLOCK = 1000
+/** 0 is nobody: some clients say so who mean that they have no id yet. */
+const FIRST = 1
 
 /** Gives out producer ids, each once for ever: none comes again after a restart. */
 export class ProducerIds {
@@ -15,7 +17,7 @@ export class ProducerIds {
 
   constructor(store: Store) {
     this.#store = store
-    this.#next = Number(store.get('meta', KEY)?.toString() ?? 0)
+    this.#next = Number(store.get('meta', KEY)?.toString() ?? FIRST)
     this.#end = this.#next
   }
 

@@ -18,8 +18,12 @@ const LIVES = 8
 const PRODUCERS = 4
 const PARTITIONS = [0, 1, 2]
 const ABORTED_EVERY = 5
-/** The kill falls so long after the start at most. */
-const KILL_AFTER_MS_MAX = 400
+/** The kill falls after so many transactions at most, and a little later; in some lives just after the start. */
+const KILL_AFTER_MAX = 20
+const LATER_MS_MAX = 50
+const EARLY_EVERY = 4
+const EARLY_MS_MAX = 300
+const PROGRESS_MS_MAX = 30_000
 /** Errors after which a producer only has to wait a little. */
 const PASSING = ['CONCURRENT_TRANSACTIONS', 'COORDINATOR_NOT_AVAILABLE']
 
@@ -117,6 +121,17 @@ async function check(port: number, workers: readonly Worker[]): Promise<number> 
   return committedCount
 }
 
+/** Waits until the producers together were told of so many more transactions. */
+async function progress(workers: readonly Worker[], count: number): Promise<void> {
+  const countEnded = () => workers.flatMap(({ outcomes }) => outcomes).filter((each) => each !== 'not known').length
+  const wanted = countEnded() + count
+  const end = Date.now() + PROGRESS_MS_MAX
+  while (countEnded() < wanted) {
+    if (Date.now() > end) throw new Error(`the producers do not get on: ${countEnded()} of ${wanted} transactions`)
+    await sleep(5)
+  }
+}
+
 test.each(['always', 'interval:10ms'])(
   'kill -9 leaves every transaction whole or away, flush policy %s',
   async (policy) => {
@@ -134,7 +149,11 @@ test.each(['always', 'interval:10ms'])(
     admin.close()
     for (let life = 0; life < LIVES; life++) {
       const running = workers.map((worker) => worker.run(broker.kafkaPort, () => false))
-      await sleep(random.below(KILL_AFTER_MS_MAX))
+      if (life % EARLY_EVERY === EARLY_EVERY - 1) await sleep(random.below(EARLY_MS_MAX))
+      else {
+        await progress(workers, 1 + random.below(KILL_AFTER_MAX))
+        await sleep(random.below(LATER_MS_MAX))
+      }
       await broker.kill()
       await Promise.all(running)
       broker = await home.start({ environment })
@@ -143,7 +162,7 @@ test.each(['always', 'interval:10ms'])(
     // In the last life they end what is left, and stop in order.
     let isOver = false
     const running = workers.map((worker) => worker.run(broker.kafkaPort, () => isOver))
-    await sleep(300)
+    await progress(workers, PRODUCERS)
     isOver = true
     await Promise.all(running)
     const committed = await check(broker.kafkaPort, workers)
@@ -154,5 +173,5 @@ test.each(['always', 'interval:10ms'])(
       `kill -9, ${policy}: ${LIVES} kills, ${committed} transactions committed, ${unknown} without an answer`,
     )
   },
-  60_000,
+  150_000,
 )

@@ -305,6 +305,8 @@ test('an identity is refused to whoever asks for it wrongly', async () => {
   expect(await producer.init({ expected: { producerId: producer.producerId, producerEpoch: 7 } })).toBe(
     'PRODUCER_FENCED',
   )
+  // Some clients mean that they have none.
+  expect(await producer.init({ expected: { producerId: 0, producerEpoch: 0 } })).toBe('NONE')
   const before = { producerId: producer.producerId, producerEpoch: producer.producerEpoch }
   expect(await producer.init({ expected: before })).toBe('NONE')
   expect(producer.producerEpoch).toBe(before.producerEpoch + 1)

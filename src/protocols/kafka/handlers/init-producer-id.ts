@@ -7,6 +7,8 @@ import { codeForProducer } from './transactions.ts'
 /** The first version that knows PRODUCER_FENCED. */
 const FENCED_SINCE = 4
 const NONE = -1
+/** @platformatic/kafka says 0 for none. There is no such producer. */
+const NOBODY = 0
 
 /** Gives a producer its identity: a new one each time, or the next one of its transactional id. */
 export const initProducerId: Handler<typeof InitProducerId, RequestContext> = async (request, context) => {
@@ -18,7 +20,8 @@ export const initProducerId: Handler<typeof InitProducerId, RequestContext> = as
       const reason = `producer ${producerId} and epoch ${producerEpoch} do not go together`
       throw new Refusal('INVALID_REQUEST', `Cannot initialise a transactional id: ${reason}`)
     }
-    const expected = producerId === NONE ? undefined : { producerId, producerEpoch }
+    const isSomebody = producerId !== NONE && producerId !== NOBODY
+    const expected = isSomebody ? { producerId, producerEpoch } : undefined
     const made = await transactions.initProducer({ transactionalId, timeoutMs: transactionTimeoutMs, expected })
     return { errorCode: 0, ...made }
   } catch (error) {

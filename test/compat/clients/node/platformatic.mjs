@@ -158,6 +158,8 @@ async function transact({ bootstrap, from, to, group, transactionalId }) {
     autocommit: false,
   })
   const stream = await consumer.consume({ topics: [from], mode: 'committed', fallbackMode: 'earliest' })
+  // Its stream fetches nothing until somebody listens.
+  stream.on('readable', () => undefined)
   let isStopped = false
   onStop(() => (isStopped = true))
   let transactions = 0
