@@ -207,7 +207,7 @@ export const SETTINGS: { readonly [Name in Exclude<keyof Config, 'httpConnection
   },
   groupConsumerHeartbeatIntervalMs: {
     variable: 'CAFELOG_GROUP_CONSUMER_HEARTBEAT_INTERVAL',
-    default: '5s',
+    default: '2s',
     range: 'a duration from 10ms to 1h, such as 5s',
     meaning:
       'How often members of such a group are told to send heartbeats; so long a new assignment may take to arrive',

@@ -63,6 +63,17 @@ export class GroupWatch {
     return counts
   }
 
+  /** The partitions that a member has now. */
+  partitionsOf(member: string): number[] {
+    return [...this.#ownerships.keys()].filter((partition) => this.#current(member, partition) !== undefined)
+  }
+
+  /** How often a member has got a partition or given one away. */
+  changesOf(member: string): number {
+    const all = this.#ownerships.flat().filter((one) => one.member === member)
+    return all.length + all.filter(({ toMs }) => toMs !== Infinity).length
+  }
+
   /** How many different records have come. */
   get recordCount(): number {
     return this.#records.reduce((sum, records) => sum + new Set(records.map(({ offset }) => offset)).size, 0)

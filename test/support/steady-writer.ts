@@ -17,7 +17,7 @@ export class SteadyWriter {
     this.#client = client
     this.#topic = topic
     this.#partitionCount = partitionCount
-    this.#writing = this.#write()
+    this.#writing = this.#begin()
   }
 
   static async start(port: number, topic: string, partitionCount: number): Promise<SteadyWriter> {
@@ -32,7 +32,7 @@ export class SteadyWriter {
 
   goOn(): void {
     this.#isResting = false
-    this.#writing = this.#write()
+    this.#writing = this.#begin()
   }
 
   /** Returns how many records each partition has in the end. */
@@ -40,6 +40,13 @@ export class SteadyWriter {
     await this.rest()
     this.#client.close()
     return this.perPartition
+  }
+
+  #begin(): Promise<void> {
+    const writing = this.#write()
+    // Whoever waits for its end is told; in a test that has failed, nobody does.
+    writing.catch(() => undefined)
+    return writing
   }
 
   async #write(): Promise<void> {

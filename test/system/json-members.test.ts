@@ -46,7 +46,7 @@ test('one member has everything, two share it, and who leaves gives it back', as
     ok: true,
     memberId: expect.stringMatching(/^[\w-]{22,36}$/),
     generation: 1,
-    heartbeatIntervalMs: 5000,
+    heartbeatIntervalMs: 2000,
     assignment: orders(0, 1, 2, 3),
   })
   expect(await beat({ memberId })).toEqual(first)

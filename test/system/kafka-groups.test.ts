@@ -425,7 +425,7 @@ test('single offsets are deleted, but not those that members want to read', asyn
 
 test('a consumer group: the broker assigns, and a partition goes on when the one before has let go', async () => {
   const one = await consumerHeartbeat('new', 'member-1', 0, JOINING)
-  expect(one).toMatchObject({ errorCode: 0, memberId: 'member-1', memberEpoch: 1, heartbeatIntervalMs: 5000 })
+  expect(one).toMatchObject({ errorCode: 0, memberId: 'member-1', memberEpoch: 1, heartbeatIntervalMs: 2000 })
   const all = Array.from({ length: 12 }, (_, partition) => partition)
   expect(one.assignment?.topicPartitions).toEqual([{ topicId, partitions: all }])
 

@@ -40,6 +40,7 @@ import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.errors.AuthorizationException;
 import org.apache.kafka.common.errors.OutOfOrderSequenceException;
 import org.apache.kafka.common.errors.ProducerFencedException;
+import org.apache.kafka.common.errors.RebalanceInProgressException;
 import org.apache.kafka.common.header.Header;
 import org.apache.kafka.common.header.internals.RecordHeaders;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
@@ -203,6 +204,9 @@ public final class Agent {
       } catch (CommitFailedException error) {
         // The group has gone on without this member: it joins again, and the records come again.
         System.err.println(error);
+      } catch (RebalanceInProgressException error) {
+        // Between two generations nobody commits: the next time.
+        return;
       }
       uncommitted.clear();
     }
@@ -215,6 +219,7 @@ public final class Agent {
     @Override
     public void onPartitionsRevoked(Collection<TopicPartition> partitions) {
       commit();
+      uncommitted.keySet().removeAll(partitions);
       report("revoked", partitions);
     }
 

@@ -5,6 +5,8 @@ import { load } from './load.mjs'
 const { AdminClient, CODES, ConsumerGroupStates, KafkaConsumer, Producer } = load('@confluentinc/kafka-javascript')
 
 const READ_AT_ONCE = 1000
+/** It waits for so many as long as some come, and hands them all out then, whoever has the partitions meanwhile. */
+const RECORDS_AT_ONCE = 10
 
 function settingsOf(bootstrap) {
   return {
@@ -177,7 +179,7 @@ async function join({ bootstrap, topic, group, protocol, assignor, instanceId, s
   onStop(() => (isStopped = true))
   let committedAt = Date.now()
   while (!isStopped) {
-    const messages = await wait((done) => consumer.consume(200, done))
+    const messages = await wait((done) => consumer.consume(RECORDS_AT_ONCE, done))
     for (const { partition, offset, headers, value } of messages) {
       print({ p: partition, o: offset, i: numberOf(headers?.find((header) => 'n' in header)?.n, value) })
       uncommitted.set(partition, { topic, partition, offset: offset + 1 })

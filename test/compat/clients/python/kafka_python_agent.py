@@ -105,7 +105,8 @@ class Listener(ConsumerRebalanceListener):
         say({"assigned": sorted(one.partition for one in assigned)})
 
     def on_partitions_revoked(self, revoked):
-        self.commit()
+        # It is called by the thread that would have to read the answer, which comes before that to its join anyway.
+        self.commit(is_waited_for=False)
         say({"revoked": sorted(one.partition for one in revoked)})
 
     def on_partitions_lost(self, lost):
@@ -132,11 +133,14 @@ def join(given):
     stopped = stop_event()
     uncommitted = {}
 
-    def commit():
+    def commit(is_waited_for=True):
         sys.stdout.flush()
         offsets = {partition: OffsetAndMetadata(offset, "", -1) for partition, offset in uncommitted.items()}
         uncommitted.clear()
         if not offsets:
+            return
+        if not is_waited_for:
+            consumer.commit_async(offsets)
             return
         try:
             consumer.commit(offsets)

@@ -1,0 +1,176 @@
+// Groups of each foreign client: twelve partitions, and members that come, leave and die. With COMPAT_GROUPS=all every
+// assignor of every client has its turn, otherwise one of each kind.
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import type { BrokerProcess } from '../support/broker-process.ts'
+import { BrokerHome } from '../support/broker-process.ts'
+import { CREATE_TOPIC } from '../support/frame-types.ts'
+import { playGroup } from '../support/group-scenario.ts'
+import type { GroupMember } from '../support/group-scenario.ts'
+import { GroupWatch } from '../support/group-watch.ts'
+import { SteadyWriter } from '../support/steady-writer.ts'
+import type { Agent, GroupProtocol } from './agents.ts'
+import { AGENTS, RunningAgent } from './agents.ts'
+
+const PARTITIONS = 12
+const CLASSIC_SESSION_MS = 6000
+/** Of all members of groups in which the broker assigns. */
+const CONSUMER_SESSION_MS = 12_000
+/** In it, a static member is back: a JVM takes its time to start. */
+const STATIC_SESSION_MS = 20_000
+/** @platformatic/kafka 1.35 has static members in the new protocol too, but they never go only for a while. */
+const LEAVES_FOR_GOOD = 'platformatic'
+const TEST_MS_MAX = 120_000
+
+/** How the members of a group agree. */
+interface Way {
+  readonly protocol: GroupProtocol
+  readonly assignor: string
+}
+
+const clients = AGENTS.filter(({ commands }) => commands.includes('join'))
+const present = clients.filter(({ missing }) => missing === undefined)
+for (const { name, missing } of clients) {
+  if (missing !== undefined) test(name, ({ skip }) => skip(missing))
+}
+
+const members: RunningAgent[] = []
+let home: BrokerHome
+let broker: BrokerProcess
+beforeAll(async () => {
+  home = new BrokerHome()
+  const environment = {
+    CAFELOG_FLUSH_POLICY: 'interval:10ms',
+    CAFELOG_GROUP_CONSUMER_SESSION_TIMEOUT: `${CONSUMER_SESSION_MS}ms`,
+  }
+  broker = await home.start({ environment })
+})
+afterEach(() => {
+  for (const member of members.splice(0)) member.kill()
+})
+afterAll(() => home.remove())
+
+/** A way of each kind that the client has: eager, cooperative, and with the broker's assignors. */
+function waysOf({ protocols, assignors }: Agent): Way[] {
+  const classic = assignors.map((assignor): Way => ({ protocol: 'classic', assignor }))
+  const consumer = protocols.includes('consumer') ? ['uniform', 'range'] : []
+  const served = consumer.map((assignor): Way => ({ protocol: 'consumer', assignor }))
+  const all = [...classic, ...served]
+  if (process.env['COMPAT_GROUPS'] === 'all') return all
+  const isChosen = ({ assignor, protocol }: Way, index: number) =>
+    index === 0 || assignor === 'cooperative-sticky' || (protocol === 'consumer' && assignor === 'uniform')
+  return all.filter(isChosen)
+}
+
+describe.each(present)('a group of $name', (agent) => {
+  test.each(waysOf(agent))(
+    'shares partitions: $protocol, $assignor',
+    async (way) => {
+      const { topic, watch, writer } = await prepare(`${agent.name}-${way.protocol}-${way.assignor}`)
+      const sessionMs = way.protocol === 'classic' ? CLASSIC_SESSION_MS : CONSUMER_SESSION_MS
+      const join = (name: string) => new AgentMember(agent, watch, name, { ...way, topic, sessionMs })
+      await playGroup({ watch, writer, join, sessionMs, settleMs: 8000 })
+    },
+    TEST_MS_MAX,
+  )
+})
+
+describe.each(present.filter(({ hasStaticMembers }) => hasStaticMembers))('a static member of $name', (agent) => {
+  test.each(agent.protocols.filter((protocol) => protocol === 'classic' || agent.name !== LEAVES_FOR_GOOD))(
+    'comes back to its partitions, and nobody else notices: %s',
+    async (protocol) => {
+      const { topic, watch, writer } = await prepare(`static-${agent.name}-${protocol}`)
+      const [assignor = 'range'] = protocol === 'classic' ? agent.assignors : ['uniform']
+      const join = (name: string, instanceId: string) =>
+        new AgentMember(agent, watch, name, { protocol, assignor, topic, instanceId, sessionMs: STATIC_SESSION_MS })
+      const shares = (counts: Readonly<Record<string, number>>) =>
+        expect.poll(() => watch.count(), { timeout: 20_000, interval: 100 }).toEqual(counts)
+      const one = join('one', 'till-1')
+      await shares({ one: 12 })
+      const two = join('two', 'till-2')
+      await shares({ one: 6, two: 6 })
+      const before = watch.partitionsOf('two')
+      const changes = watch.changesOf('one')
+
+      // A classic one may die. In the new protocol its place is only free once it has said that it goes for a while.
+      await (protocol === 'classic' ? two.die() : two.leave())
+      const again = join('two again', 'till-2')
+      await shares({ one: 6, 'two again': 6 })
+      expect(watch.partitionsOf('two again')).toEqual(before)
+      expect(watch.changesOf('one')).toBe(changes)
+
+      const perPartition = await writer.stop()
+      await expect.poll(() => watch.recordCount, { timeout: 10_000, interval: 100 }).toBe(perPartition * PARTITIONS)
+      expect(watch.findFaults(perPartition)).toEqual([])
+      expect([one, two, again].map(({ complaints }) => complaints)).toEqual(['', '', ''])
+    },
+    TEST_MS_MAX,
+  )
+})
+
+async function prepare(topic: string) {
+  const json = await broker.connect()
+  const { json: answer } = await json.ask(CREATE_TOPIC, { topic, partitions: PARTITIONS })
+  expect(answer).toMatchObject({ ok: true })
+  json.close()
+  const watch = new GroupWatch(PARTITIONS)
+  return { topic, watch, writer: await SteadyWriter.start(broker.port, topic, PARTITIONS) }
+}
+
+interface MemberOptions {
+  readonly topic: string
+  readonly sessionMs: number
+  readonly instanceId?: string
+}
+
+/** An agent as a member of the group that is named like its topic. */
+class AgentMember implements GroupMember {
+  readonly #watch: GroupWatch
+  readonly #name: string
+  readonly #running: RunningAgent
+  #ending: 'none' | 'leave' | 'die' = 'none'
+  #failure = ''
+
+  constructor(agent: Agent, watch: GroupWatch, name: string, options: Way & MemberOptions) {
+    this.#watch = watch
+    this.#name = name
+    const bootstrap = `127.0.0.1:${broker.kafkaPort}`
+    const { sessionMs, ...rest } = options
+    const parameters = { bootstrap, group: options.topic, sessionTimeoutMs: sessionMs, ...rest }
+    const onLine = (line: Buffer) => this.#hear(JSON.parse(line.toString()))
+    this.#running = new RunningAgent(agent, { command: 'join', parameters, onLine, runMsMax: TEST_MS_MAX })
+    members.push(this.#running)
+    void this.#running.ended.then(
+      ({ code, stderr }) => {
+        if (this.#ending === 'none' || (this.#ending === 'leave' && code !== 0)) {
+          this.#failure = `${name} ended with ${code}: ${stderr}`
+          watch.gone(name)
+        }
+      },
+      (error: unknown) => (this.#failure = String(error)),
+    )
+  }
+
+  get complaints(): string {
+    return this.#failure
+  }
+
+  async leave(): Promise<void> {
+    this.#ending = 'leave'
+    this.#running.tell('stop')
+    await this.#running.ended
+    this.#watch.gone(this.#name)
+  }
+
+  async die(): Promise<void> {
+    this.#ending = 'die'
+    this.#running.kill()
+    await this.#running.ended
+    this.#watch.gone(this.#name)
+  }
+
+  #hear(said: { assigned?: number[]; revoked?: number[]; p?: number; o?: number }) {
+    if (said.assigned !== undefined) this.#watch.assigned(this.#name, said.assigned)
+    if (said.revoked !== undefined) this.#watch.revoked(this.#name, said.revoked)
+    if (said.p !== undefined && said.o !== undefined) this.#watch.saw(this.#name, said.p, said.o)
+  }
+}
