@@ -105,7 +105,8 @@ async function produceAll(producer: Agent, topic: string, codecs: readonly Codec
       count,
       codec,
       acks: 'all',
-      idempotent: false,
+      // Both ways to write, in turns.
+      idempotent: producer.isIdempotent && index % 2 === 1,
     }
     const answers: string[] = []
     const onLine = (line: Buffer) => void answers.push(line.toString())
