@@ -22,6 +22,7 @@ import { FRAME_PAYLOAD_BYTES_MAX, WIRE_ERRORS } from '../src/protocols/json/wire
 import type { ApiFacts } from '../src/protocols/kafka/api.ts'
 import { createRegistry } from '../src/protocols/kafka/services.ts'
 import { TRANSACTION_DEFAULTS } from '../src/transactions/transaction-options.ts'
+import { CLIENTS, versionsOfClients } from './support/client-versions.ts'
 
 const ROOT = join(import.meta.dirname, '..')
 
@@ -83,10 +84,11 @@ const TABLES: Readonly<Record<string, () => Table>> = {
     ],
   ],
   'kafka APIs': () => [
-    ['API', 'key', 'versions'],
+    ['API', 'key', 'versions', ...CLIENTS],
     ...kafkaApis().map(({ name, key, versions }) => {
       const { first, last } = versions
-      return [name, String(key), first === last ? String(first) : `${first} to ${last}`]
+      const range = first === last ? String(first) : `${first} to ${last}`
+      return [name, String(key), range, ...versionsOfClients(key, last)]
     }),
   ],
   'error codes': () => [
