@@ -2,8 +2,7 @@ import { assert } from '../base/assert.ts'
 import { BrokerError } from '../base/broker-error.ts'
 import { areEqual, filterPartitions, isSubset, NO_PARTITIONS } from './assignment.ts'
 import type { Assignment } from './assignment.ts'
-import { ASSIGNORS, DEFAULT_ASSIGNOR, isAssignorName } from './assignors/all.ts'
-import type { AssignorName } from './assignors/all.ts'
+import { ASSIGNORS, isAssignorName } from './assignors/all.ts'
 import type { MemberOfGeneration } from './classic-messages.ts'
 import {
   describeMember,
@@ -24,11 +23,11 @@ import type {
   ConsumerState,
 } from './consumer-messages.ts'
 import { checkHeartbeat } from './consumer-requests.ts'
+import { ConsumerRoster } from './consumer-roster.ts'
 import { Deadlines } from './deadlines.ts'
 import type { GroupOptions } from './group-options.ts'
 import { isRefusal, makeReply } from './outcome.ts'
 import type { Outcome, Refusal, Reply, RowChange } from './outcome.ts'
-import { PartitionOwners } from './partition-owners.ts'
 import { reconcile } from './reconcile.ts'
 import { quoteId, Refusals } from './refusals.ts'
 import { areSameSubscriptions, countSubscriptionBytes, Subscriptions } from './subscriptions.ts'
@@ -47,7 +46,7 @@ import type { Subscription, TopicsView } from './subscriptions.ts'
 // | gone (-2)   | -2            |                           | it comes back with its instance id, or its session ends         |
 //
 // The group is Empty without members, Stable when all members are, and Reconciling otherwise. A partition belongs to the
-// member that has it assigned or is to give it away: to one at a time, `#owners` says to whom. Being fenced, by the end of its
+// member that has it assigned or is to give it away: to one at a time, the roster says to whom. Being fenced, by the end of its
 // session or by not giving away in time, takes everything from a member; it must join anew, with nothing.
 
 /** What a consumer group is made of. */
@@ -70,15 +69,11 @@ export class ConsumerGroup {
   readonly #parts: ConsumerGroupParts
   readonly #refusals: Refusals
 
-  readonly #members = new Map<string, ConsumerMember>()
-  readonly #staticIds = new Map<string, string>()
-  readonly #owners = new PartitionOwners()
+  readonly #roster = new ConsumerRoster()
   readonly #subscriptions: Subscriptions
   /** Who has been told what is assigned to it. */
   readonly #told = new Set<string>()
   #epoch = 0
-  /** Of all subscriptions. */
-  #bytes = 0
   /** What the target assignment was made from. */
   #partitionCounts: ReadonlyMap<string, number> = new Map()
   /** A session or a revocation of each member: see `sessionOf` and `revocationOf`. */
@@ -89,7 +84,6 @@ export class ConsumerGroup {
   #replies: Reply[] = []
   #isGroupChanged = false
   #expiredCount = 0
-  readonly #changedIds = new Set<string>()
 
   /** An empty group. */
   constructor(parts: ConsumerGroupParts) {
@@ -111,14 +105,14 @@ export class ConsumerGroup {
     const partitionCounts = new Map<string, number>()
     for (const [memberId, memberRow] of memberRows) {
       const member = fromMemberRow(memberId, memberRow)
-      group.#put(member)
+      group.#roster.put(member)
       group.#renew(memberId)
       if (member.progress.state === 'revoking') group.#limitRevocation(member)
       for (const [topic, { size }] of member.target)
         partitionCounts.set(topic, (partitionCounts.get(topic) ?? 0) + size)
     }
     group.#partitionCounts = partitionCounts
-    group.#changedIds.clear()
+    group.#roster.takeChanges()
     return group
   }
 
@@ -143,20 +137,20 @@ export class ConsumerGroup {
   }
 
   get state(): ConsumerState {
-    if (this.#members.size === 0) return 'Empty'
-    for (const { progress } of this.#members.values()) {
+    if (this.#roster.size === 0) return 'Empty'
+    for (const { progress } of this.#roster.members()) {
       if (progress.state !== 'stable' || progress.epoch !== this.#epoch) return 'Reconciling'
     }
     return 'Stable'
   }
 
   get memberCount(): number {
-    return this.#members.size
+    return this.#roster.size
   }
 
   /** How much memory the members take, roughly. */
   get bytes(): number {
-    return this.#bytes
+    return this.#roster.bytes
   }
 
   get deadline(): number | undefined {
@@ -169,8 +163,7 @@ export class ConsumerGroup {
   }
 
   isSubscribedTo(topic: string): boolean {
-    for (const { topics } of this.#members.values()) if (topics.has(topic)) return true
-    return false
+    return this.#roster.isSubscribedTo(topic)
   }
 
   /** Whether it is certain that no member reads the topic. */
@@ -180,7 +173,7 @@ export class ConsumerGroup {
 
   /** Everything that is stored of the group as it is now. */
   allRows(): RowChange[] {
-    const members = Array.from(this.#members.values(), (member) => ({ memberId: member.id, row: toMemberRow(member) }))
+    const members = Array.from(this.#roster.members(), (member) => ({ memberId: member.id, row: toMemberRow(member) }))
     return [{ memberId: undefined, row: this.#toRow() }, ...members]
   }
 
@@ -190,14 +183,14 @@ export class ConsumerGroup {
       group: this.#parts.group,
       state: this.state,
       epoch: this.#epoch,
-      assignor: this.#electAssignor(),
-      members: Array.from(this.#members.values(), describeMember),
+      assignor: this.#roster.electAssignor(),
+      members: Array.from(this.#roster.members(), describeMember),
     }
   }
 
   /** Where a member is; undefined if there is no such member. */
   findProgress(memberId: string): { readonly epoch: number; readonly assigned: Assignment } | undefined {
-    return this.#members.get(memberId)?.progress
+    return this.#roster.get(memberId)?.progress
   }
 
   /**
@@ -205,7 +198,7 @@ export class ConsumerGroup {
    * while the group is empty, or within a transaction of an old client, which cannot say who it is.
    */
   checkCommit({ memberId, generation, instanceId }: MemberOfGeneration, isTransactional: boolean): Refusal | undefined {
-    if (generation < 0 && this.#members.size === 0) return undefined
+    if (generation < 0 && this.#roster.size === 0) return undefined
     if (isTransactional && generation < 0 && memberId === '' && instanceId === undefined) return undefined
     const refusal = this.#checkEpoch('commit offsets', memberId, generation)
     if (!isTransactional || refusal?.error !== 'STALE_MEMBER_EPOCH') return refusal
@@ -219,7 +212,7 @@ export class ConsumerGroup {
   }
 
   #checkEpoch(action: string, memberId: string, epoch: number): Refusal | undefined {
-    const member = this.#members.get(memberId)
+    const member = this.#roster.get(memberId)
     if (member === undefined) return this.#refusals.unknownMember(action, memberId)
     if (epoch === member.progress.epoch) return undefined
     const reason = `the member is in epoch ${member.progress.epoch}`
@@ -274,10 +267,10 @@ export class ConsumerGroup {
 
   /** Whom a joining member follows: itself before, or the static member in whose place it comes. */
   #findJoining({ memberId, instanceId }: ConsumerHeartbeat): ConsumerMember | Refusal | undefined {
-    const staticId = instanceId === undefined ? undefined : this.#staticIds.get(instanceId)
-    const earlier = this.#members.get(staticId ?? memberId)
+    const staticId = instanceId === undefined ? undefined : this.#roster.staticId(instanceId)
+    const earlier = this.#roster.get(staticId ?? memberId)
     if (instanceId !== undefined && memberId !== staticId) {
-      if (this.#members.has(memberId)) {
+      if (this.#roster.get(memberId) !== undefined) {
         const reason = `the member id ${quoteId(memberId)} is another member's`
         return this.#refusals.refuse('INVALID_REQUEST', `join as ${quoteId(instanceId)} the`, reason)
       }
@@ -287,11 +280,11 @@ export class ConsumerGroup {
       }
     }
     const { membersPerGroupMax } = this.#parts.options
-    if (earlier !== undefined || this.#members.size < membersPerGroupMax) return earlier
+    if (earlier !== undefined || this.#roster.size < membersPerGroupMax) return earlier
     return this.#refusals.refuse(
       'GROUP_MAX_SIZE_REACHED',
       'join',
-      `it has ${this.#members.size} members and takes no more`,
+      `it has ${this.#roster.size} members and takes no more`,
     )
   }
 
@@ -309,11 +302,11 @@ export class ConsumerGroup {
 
   #findKnown(action: string, { memberId, instanceId }: ConsumerHeartbeat): ConsumerMember | Refusal {
     if (instanceId !== undefined) {
-      const staticId = this.#staticIds.get(instanceId)
+      const staticId = this.#roster.staticId(instanceId)
       if (staticId === undefined) return this.#refusals.unknownMember(action, instanceId)
       if (staticId !== memberId) return this.#refusals.fenced(action, instanceId, staticId)
     }
-    return this.#members.get(memberId) ?? this.#refusals.unknownMember(action, memberId)
+    return this.#roster.get(memberId) ?? this.#refusals.unknownMember(action, memberId)
   }
 
   /** Whether the subscription can be taken. Learns its pattern. */
@@ -327,7 +320,7 @@ export class ConsumerGroup {
       return this.#refusals.refuse('INVALID_REQUEST', 'take the heartbeat for', reason)
     }
     const bytesBefore = earlier === undefined ? 0 : countSubscriptionBytes(earlier)
-    if (this.#bytes - bytesBefore + bytes > bytesPerGroupMax) {
+    if (this.#roster.bytes - bytesBefore + bytes > bytesPerGroupMax) {
       return this.#refusals.refuse('GROUP_MAX_SIZE_REACHED', 'subscribe in', 'its subscriptions take too much memory')
     }
     try {
@@ -360,9 +353,9 @@ export class ConsumerGroup {
       target: base.target,
     }
     if (earlier !== undefined && earlier.id !== memberId) this.#remove(earlier)
-    if (earlier === undefined || !isSameRow(earlier, updated)) this.#put(updated)
+    if (earlier === undefined || !isSameRow(earlier, updated)) this.#roster.put(updated)
     if (!isSame || assignor !== base.assignor) this.#assign()
-    return this.#existing(memberId)
+    return this.#roster.existing(memberId)
   }
 
   /** Takes a member a step towards its target. */
@@ -371,12 +364,12 @@ export class ConsumerGroup {
       target: member.target,
       targetEpoch: this.#epoch,
       owned,
-      isFree: (topic, partition) => (this.#owners.get(topic, partition) ?? member.id) === member.id,
+      isFree: (topic, partition) => (this.#roster.owner(topic, partition) ?? member.id) === member.id,
     })
     if (progress === member.progress) return member
     if (!areEqual(progress.assigned, member.progress.assigned)) this.#told.delete(member.id)
     const next = { ...member, progress }
-    this.#put(next)
+    this.#roster.put(next)
     if (progress.state === 'revoking') this.#limitRevocation(next)
     else this.#timers.delete(revocationOf(member.id))
     return next
@@ -391,7 +384,7 @@ export class ConsumerGroup {
     } else {
       // What it was to give away it has given away, the rest is kept for it.
       const progress = { ...member.progress, epoch: STATIC_LEAVE_EPOCH, revoking: NO_PARTITIONS }
-      this.#put({ ...member, progress })
+      this.#roster.put({ ...member, progress })
       this.#told.delete(member.id)
       this.#timers.delete(revocationOf(member.id))
       this.#renew(member.id)
@@ -402,7 +395,7 @@ export class ConsumerGroup {
 
   #fenceLate() {
     for (let key = this.#timers.takeDue(this.#now); key !== undefined; key = this.#timers.takeDue(this.#now)) {
-      const member = this.#members.get(key.slice(key.indexOf(' ') + 1))
+      const member = this.#roster.get(key.slice(key.indexOf(' ') + 1))
       if (member === undefined) continue
       this.#remove(member)
       this.#expiredCount++
@@ -433,7 +426,7 @@ export class ConsumerGroup {
   #updateTopics() {
     const { topics: view } = this.#parts
     this.#dropTopics((topic) => view.partitionCount(topic) === undefined)
-    this.#subscriptions.relearn(this.#patterns())
+    this.#subscriptions.relearn(this.#roster.patterns())
     this.#resolveAll()
     const needed = this.#countPartitions()
     const isSame = [...needed].every(([topic, partitionCount]) => this.#partitionCounts.get(topic) === partitionCount)
@@ -445,40 +438,31 @@ export class ConsumerGroup {
    * anew under the same name is another one, whose partitions are then assigned as any others.
    */
   #dropTopics(isGone: (topic: string) => boolean) {
-    for (const member of this.#members.values()) {
+    for (const member of this.#roster.members()) {
       const { progress, target } = member
       const isAffected = [progress.assigned, progress.revoking, target].some((each) => [...each.keys()].some(isGone))
       if (!isAffected) continue
       const rest = (assignment: Assignment) => filterPartitions(assignment, (topic) => !isGone(topic))
       const { assigned, revoking } = progress
       const left = { ...progress, assigned: rest(assigned), revoking: rest(revoking) }
-      this.#put({ ...member, progress: left, target: rest(target) })
+      this.#roster.put({ ...member, progress: left, target: rest(target) })
       this.#told.delete(member.id)
     }
   }
 
   /** Members with the same subscription share what it comes to: there may be many of both. */
   #resolve(subscription: Subscription): ReadonlySet<string> {
-    for (const other of this.#members.values()) if (areSameSubscriptions(other, subscription)) return other.topics
+    for (const other of this.#roster.members()) if (areSameSubscriptions(other, subscription)) return other.topics
     return this.#subscriptions.resolve(subscription)
   }
 
   /** What subscriptions come to is not stored, so that nothing is when it changes. */
   #resolveAll() {
-    const members = [...this.#members.values()]
-    this.#members.clear()
-    for (const member of members) this.#members.set(member.id, { ...member, topics: this.#resolve(member) })
+    this.#roster.resolveAll((member) => this.#resolve(member))
   }
 
   #countPartitions(): ReadonlyMap<string, number> {
-    const counts = new Map<string, number>()
-    for (const { topics } of this.#members.values()) {
-      for (const topic of topics) {
-        const partitionCount = this.#parts.topics.partitionCount(topic)
-        if (partitionCount !== undefined) counts.set(topic, partitionCount)
-      }
-    }
-    return counts
+    return this.#roster.countPartitions((topic) => this.#parts.topics.partitionCount(topic))
   }
 
   // Members and who has what
@@ -488,62 +472,20 @@ export class ConsumerGroup {
     this.#epoch++
     this.#isGroupChanged = true
     this.#partitionCounts = this.#countPartitions()
-    const members = [...this.#members.values()]
-    const targets = ASSIGNORS[this.#electAssignor()](members, this.#partitionCounts)
+    const members = [...this.#roster.members()]
+    const targets = ASSIGNORS[this.#roster.electAssignor()](members, this.#partitionCounts)
     for (const member of members) {
       const target = targets.get(member.id) ?? NO_PARTITIONS
-      if (!areEqual(target, member.target)) this.#put({ ...member, target })
+      if (!areEqual(target, member.target)) this.#roster.put({ ...member, target })
     }
-    this.#subscriptions.keepOnly(this.#patterns())
-  }
-
-  /** The assignor that most members ask for. */
-  #electAssignor(): AssignorName {
-    const votes = new Map<AssignorName, number>()
-    for (const { assignor } of this.#members.values()) {
-      if (assignor !== undefined) votes.set(assignor, (votes.get(assignor) ?? 0) + 1)
-    }
-    const [first] = [...votes].toSorted(([, left], [, right]) => right - left)
-    return first?.[0] ?? DEFAULT_ASSIGNOR
-  }
-
-  #patterns(): ReadonlySet<string> {
-    return new Set(Array.from(this.#members.values(), ({ pattern }) => pattern))
-  }
-
-  #existing(memberId: string): ConsumerMember {
-    const member = this.#members.get(memberId)
-    assert(member !== undefined, `${memberId} is a member`)
-    return member
-  }
-
-  #put(member: ConsumerMember) {
-    const earlier = this.#members.get(member.id)
-    if (earlier?.progress !== member.progress) {
-      if (earlier !== undefined) this.#release(earlier)
-      this.#owners.claim(member.id, member.progress.assigned)
-      this.#owners.claim(member.id, member.progress.revoking)
-    }
-    this.#bytes += countSubscriptionBytes(member) - (earlier === undefined ? 0 : countSubscriptionBytes(earlier))
-    this.#members.set(member.id, member)
-    if (member.instanceId !== undefined) this.#staticIds.set(member.instanceId, member.id)
-    this.#changedIds.add(member.id)
+    this.#subscriptions.keepOnly(this.#roster.patterns())
   }
 
   #remove(member: ConsumerMember) {
-    this.#release(member)
-    this.#members.delete(member.id)
-    this.#bytes -= countSubscriptionBytes(member)
-    if (member.instanceId !== undefined) this.#staticIds.delete(member.instanceId)
+    this.#roster.remove(member)
     this.#told.delete(member.id)
     this.#timers.delete(sessionOf(member.id))
     this.#timers.delete(revocationOf(member.id))
-    this.#changedIds.add(member.id)
-  }
-
-  #release({ progress }: ConsumerMember) {
-    this.#owners.release(progress.assigned)
-    this.#owners.release(progress.revoking)
   }
 
   #toRow(): ConsumerGroupRow {
@@ -555,12 +497,11 @@ export class ConsumerGroup {
     if (this.#isGroupChanged) {
       rows.push({ memberId: undefined, row: this.#toRow() })
     }
-    for (const memberId of this.#changedIds) {
-      const member = this.#members.get(memberId)
+    for (const memberId of this.#roster.takeChanges()) {
+      const member = this.#roster.get(memberId)
       rows.push({ memberId, row: member === undefined ? undefined : toMemberRow(member) })
     }
     this.#isGroupChanged = false
-    this.#changedIds.clear()
     return rows
   }
 }
