@@ -71,7 +71,12 @@ export class BrokerError extends Error {
   readonly code: BrokerErrorName
 
   constructor(code: BrokerErrorName, message: string, options?: ErrorOptions) {
+    // A refusal is an answer and no mistake: nobody asks where in the code it was made, and finding that out would be
+    // most of what it costs. One request can be refused a hundred thousand times.
+    const { stackTraceLimit } = Error
+    Error.stackTraceLimit = 0
     super(message, options)
+    Error.stackTraceLimit = stackTraceLimit
     this.code = code
   }
 }

@@ -24,6 +24,13 @@ export const PARTITIONS_PER_TOPIC_MAX = 10_000
 /** Partitions that the broker keeps in all, unless told otherwise: each costs memory, and time at every start. */
 export const PARTITIONS_MAX = 50_000
 
+/**
+ * Suggestions of names that may have been meant: so many at once, and so many a second. Each compares a name with hundreds
+ * of others, and one request can ask for a hundred thousand topics that are not there.
+ */
+const HINTS_MAX = 20
+const HINTS_PER_SECOND = 50
+
 /** A topic as it is now. Never changed: an altered topic is a new object. */
 export interface Topic {
   /** A UUID: a topic that is made anew under an old name is another topic. */
@@ -109,6 +116,8 @@ export class Topics {
   readonly #queues = new Map<string, Promise<void>>()
   /** Of all topics, with those that are just being made. */
   #partitionCount = 0
+  #hintsLeft = HINTS_MAX
+  #hintedAtMs: number
 
   constructor(parts: TopicsParts) {
     this.#store = parts.store
@@ -118,6 +127,7 @@ export class Topics {
     this.#brokerSettings = parts.brokerSettings ?? NO_SETTINGS
     this.#partitionsMax = parts.partitionsMax ?? PARTITIONS_MAX
     this.#createId = parts.createId ?? randomUUID
+    this.#hintedAtMs = this.#clock.monotonic()
   }
 
   /** Opens all topics that are in the store, and finishes deletions that were interrupted. Once, before anything else. */
@@ -159,8 +169,17 @@ export class Topics {
   /** The refusal for a topic that is not there, with the nearest name. */
   unknown(name: string): BrokerError {
     const shown = name.length > 80 ? `${name.slice(0, 80)}…` : name
-    const hint = didYouMean(name, this.#topics.keys()) || ', create it first'
+    const hint = (this.#mayHint() && didYouMean(name, this.#topics.keys())) || ', create it first'
     return new BrokerError('UNKNOWN_TOPIC_OR_PARTITION', `There is no topic ${JSON.stringify(shown)}${hint}`)
+  }
+
+  #mayHint(): boolean {
+    const now = this.#clock.monotonic()
+    this.#hintsLeft = Math.min(HINTS_MAX, this.#hintsLeft + ((now - this.#hintedAtMs) / 1000) * HINTS_PER_SECOND)
+    this.#hintedAtMs = now
+    if (this.#hintsLeft < 1) return false
+    this.#hintsLeft--
+    return true
   }
 
   /** All topics, by name. */

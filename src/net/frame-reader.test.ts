@@ -116,3 +116,33 @@ test('frame reader takes memory for the bytes that came, not for those that were
   frames.receive(bytes, bytes.length - 1, bytes.length)
   expect(frames.frameCount).toBe(1)
 })
+
+test('frame reader does not copy a large frame again with every read', () => {
+  const framing = {
+    frameHeaderBytes: 4,
+    payloadBytesMax: 2 ** 27,
+    getPayloadBytes: (buffer: Buffer) => buffer.readUInt32BE(0),
+  }
+  const pool = new BufferPool()
+  let [takenBytes, largestBytes] = [0, 0]
+  const taking = {
+    take: (bytes: number) => {
+      takenBytes += bytes
+      largestBytes = Math.max(largestBytes, bytes)
+      return pool.take(bytes)
+    },
+    giveBack: (buffer: Buffer) => pool.giveBack(buffer),
+  } as BufferPool
+  let frames = 0
+  const taker = { takeFrame: () => ++frames > 0, refuseFrame: () => {} }
+  const reader = new FrameReader(framing, taking, taker)
+  const [readBytes, reads] = [256 * 1024, 200]
+  const bytes = Buffer.alloc(readBytes)
+  for (let read = 0; read < reads; read++) {
+    bytes.writeUInt32BE(read === 0 ? readBytes * reads - 4 : 0)
+    reader.receive(bytes, 0, bytes.length)
+  }
+  expect(frames).toBe(1)
+  expect(takenBytes).toBeLessThan(4 * readBytes * reads)
+  expect(largestBytes).toBeLessThan(1.5 * readBytes * reads + readBytes)
+})

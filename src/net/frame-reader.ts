@@ -1,5 +1,9 @@
 import type { BufferPool } from '../base/buffer-pool.ts'
 
+/** Buffers for frames that are not complete grow by this factor from this size on; smaller ones the pool rounds up. */
+const GROWTH = 1.5
+const GROWN_BYTES_MIN = 1024 * 1024
+
 /** How the frames of a protocol begin. */
 export interface Framing {
   readonly frameHeaderBytes: number
@@ -146,7 +150,7 @@ export class FrameReader {
     if (before !== undefined && before.length - this.#end >= bytes) return before
     const keptBytes = this.keptBytes
     const isLargeEnough = before !== undefined && before.length >= keptBytes + bytes
-    const room = isLargeEnough ? before : this.#pool.take(keptBytes + bytes)
+    const room = isLargeEnough ? before : this.#pool.take(this.#grow(keptBytes + bytes))
     if (before !== undefined) {
       before.copy(room, 0, this.#start, this.#end)
       if (room !== before) this.#pool.giveBack(before)
@@ -155,6 +159,16 @@ export class FrameReader {
     this.#start = 0
     this.#end = keptBytes
     return room
+  }
+
+  /**
+   * A little more than is needed now: a large frame comes in hundreds of reads, and would be copied as often. What nothing
+   * is written to costs no memory.
+   */
+  #grow(bytes: number): number {
+    if (bytes < GROWN_BYTES_MIN) return bytes
+    const { frameHeaderBytes, payloadBytesMax } = this.#framing
+    return Math.max(bytes, Math.min(Math.ceil(bytes * GROWTH), frameHeaderBytes + payloadBytesMax))
   }
 
   #drop(): void {

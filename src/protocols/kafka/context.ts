@@ -22,6 +22,9 @@ export interface NamedSetting {
   readonly meaning: string
 }
 
+/** How long a request with many parts has the event loop before others get their turn. */
+const TURN_MS = 10
+
 /** What an operator may set about the door. */
 export interface KafkaSettings {
   /** Where clients are told to connect; undefined for the address that they have connected to. */
@@ -73,10 +76,13 @@ export class RequestContext {
   /** Whether the client has gone meanwhile. */
   isAbandoned = false
 
+  #turnEndsAtMs: number
+
   constructor(parts: DoorParts, channel: Channel, header: RequestHeader) {
     this.parts = parts
     this.channel = channel
     this.header = header
+    this.#turnEndsAtMs = parts.broker.clock.monotonic() + TURN_MS
   }
 
   get broker(): Broker {
@@ -92,6 +98,34 @@ export class RequestContext {
   /** Where this client is to connect to. */
   get node(): { readonly host: string; readonly port: number } {
     return this.parts.settings.advertised ?? this.channel.local
+  }
+
+  /**
+   * Answers for each element, in their order. A request with very many of them lets others have their turn in between, so
+   * an answer must not rely on what was true at the one before.
+   */
+  async inTurns<Element, Answer>(
+    elements: readonly Element[],
+    answer: (element: Element) => Answer | Promise<Answer>,
+  ): Promise<Answer[]> {
+    const answers: Answer[] = []
+    for (const element of elements) {
+      if (this.isTurnOver) await this.pause()
+      const outcome = answer(element)
+      answers.push(outcome instanceof Promise ? await outcome : outcome)
+    }
+    return answers
+  }
+
+  /** Whether this request has had the event loop for so long that others are to have it first: `pause` gives it to them. */
+  get isTurnOver(): boolean {
+    return this.parts.broker.clock.monotonic() > this.#turnEndsAtMs
+  }
+
+  /** Lets others have their turn. */
+  async pause(): Promise<void> {
+    await new Promise((resolve) => setImmediate(resolve))
+    this.#turnEndsAtMs = this.parts.broker.clock.monotonic() + TURN_MS
   }
 
   /** The number of an error that is answered. */

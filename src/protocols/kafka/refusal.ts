@@ -6,7 +6,11 @@ export class Refusal extends Error {
   readonly errorName: ErrorName
 
   constructor(errorName: ErrorName, message: string) {
+    // See BrokerError.
+    const { stackTraceLimit } = Error
+    Error.stackTraceLimit = 0
     super(message)
+    Error.stackTraceLimit = stackTraceLimit
     this.errorName = errorName
   }
 }

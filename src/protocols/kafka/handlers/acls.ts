@@ -18,11 +18,13 @@ export const describeAcls: Handler<typeof DescribeAcls, RequestContext> = (_requ
 })
 
 /** None are taken. */
-export const createAcls: Handler<typeof CreateAcls, RequestContext> = ({ creations }, context) => ({
-  results: creations.map(() => refuse(context)),
-})
+export const createAcls: Handler<typeof CreateAcls, RequestContext> = ({ creations }, context) => {
+  const refused = refuse(context)
+  return { results: creations.map(() => refused) }
+}
 
 /** None are there to be removed. */
-export const deleteAcls: Handler<typeof DeleteAcls, RequestContext> = ({ filters }, context) => ({
-  filterResults: filters.map(() => ({ ...refuse(context), matchingAcls: [] })),
-})
+export const deleteAcls: Handler<typeof DeleteAcls, RequestContext> = ({ filters }, context) => {
+  const refused = { ...refuse(context), matchingAcls: [] }
+  return { filterResults: filters.map(() => refused) }
+}

@@ -27,10 +27,10 @@ export const describeUserScramCredentials: Handler<typeof DescribeUserScramCrede
   { users },
   context,
 ) => {
-  const names = (users ?? []).map(({ name }) => name)
-  const results = [...new Set(names)].map((user) => {
-    const isTwice = names.indexOf(user) !== names.lastIndexOf(user)
-    const refusal = isTwice
+  const isTwice = new Map<string, boolean>()
+  for (const { name } of users ?? []) isTwice.set(name, isTwice.has(name))
+  const results = Array.from(isTwice, ([user, isNamedTwice]) => {
+    const refusal = isNamedTwice
       ? new Refusal('DUPLICATE_RESOURCE', `Cannot describe user ${JSON.stringify(user)} twice: once is enough`)
       : notThere('describe', user)
     return { user, ...context.describe(refusal), credentialInfos: [] }

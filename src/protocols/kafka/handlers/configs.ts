@@ -21,17 +21,17 @@ interface Resource {
 }
 
 /** Lists the settings of topics, and those of the broker that have a name in Kafka. */
-export const describeConfigs: Handler<typeof DescribeConfigs, RequestContext> = (request, context) => {
+export const describeConfigs: Handler<typeof DescribeConfigs, RequestContext> = async (request, context) => {
   const describe = ({ meaning, synonyms, ...setting }: KafkaSetting) => ({
     ...setting,
     synonyms: request.includeSynonyms ? [...synonyms] : [],
     documentation: request.includeDocumentation ? meaning : null,
   })
   const results = new Map<string, ResponseOf<typeof DescribeConfigs>['results'][number]>()
-  for (const { resourceType, resourceName, configurationKeys } of request.resources) {
+  await context.inTurns(request.resources, ({ resourceType, resourceName, configurationKeys }) => {
     const key = `${resourceType} ${resourceName}`
     // Each once, however often it is named: a small request must not have an answer without end.
-    if (results.has(key)) continue
+    if (results.has(key)) return
     const resource = { resourceType, resourceName }
     const keys = configurationKeys === null || configurationKeys.length === 0 ? undefined : configurationKeys
     try {
@@ -41,7 +41,7 @@ export const describeConfigs: Handler<typeof DescribeConfigs, RequestContext> = 
     } catch (error) {
       results.set(key, { ...resource, ...context.describe(error), configs: [] })
     }
-  }
+  })
   return { results: [...results.values()] }
 }
 
@@ -61,8 +61,8 @@ export const incrementalAlterConfigs: Handler<typeof IncrementalAlterConfigs, Re
   context,
 ) => ({
   responses: await alterEach(context, request.resources, async ({ resourceName: name, configs }) => {
-    const names = configs.map((config) => config.name)
-    const twice = names.find((key, index) => names.indexOf(key) !== index)
+    const names = new Set<string>()
+    const twice = configs.find(({ name: key }) => names.has(key) || !names.add(key))?.name
     if (twice !== undefined) throw invalid(`Cannot change ${twice} twice: once is enough`)
     const topic = context.broker.topics.getExisting(name)
     const set = configs.flatMap(({ name: key, value, configOperation }) => {
@@ -98,20 +98,20 @@ async function alterEach<R extends Resource>(
   resources: readonly R[],
   alter: (resource: R) => Promise<void>,
 ) {
-  const responses = []
-  const isSame = (one: R) => (other: R) =>
-    one.resourceType === other.resourceType && one.resourceName === other.resourceName
-  for (const resource of resources) {
+  const seen = new Set<string>()
+  const repeated = new Set<string>()
+  const keyOf = ({ resourceType, resourceName }: R) => `${resourceType} ${resourceName}`
+  for (const key of resources.map(keyOf)) (seen.has(key) ? repeated : seen).add(key)
+  return context.inTurns(resources, async (resource) => {
     const { resourceType, resourceName } = resource
     const answer = await context.try(() => {
-      if (resources.filter(isSame(resource)).length > 1) throw invalid(`Cannot change ${resourceName} twice at once`)
+      if (repeated.has(keyOf(resource))) throw invalid(`Cannot change ${resourceName} twice at once`)
       if (resourceType === RESOURCE_TYPES.topic) return alter(resource)
       if (resourceType !== RESOURCE_TYPES.broker) throw unknownType(resource)
       throw invalid('Cannot change the settings of the broker: they are environment variables, read at its start')
     })
-    responses.push({ ...answer, resourceType, resourceName })
-  }
-  return responses
+    return { ...answer, resourceType, resourceName }
+  })
 }
 
 function unknownType({ resourceType }: Resource): BrokerError {

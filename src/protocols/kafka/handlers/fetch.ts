@@ -120,6 +120,7 @@ class RunningFetch implements Waiting {
     let isFirst = true
     for (const topic of this.#request.topics) {
       for (const wish of topic.partitions) {
+        if (this.#context.isTurnOver) await this.#context.pause()
         const reading = this.#begin(topic, wish)
         readings.push(reading)
         const { log } = reading

@@ -82,7 +82,9 @@ function isConsumerMember({ broker }: RequestContext, group: string, memberId: s
 export const offsetFetch: Handler<typeof OffsetFetch, RequestContext> = (request, context) => {
   const { requireStable } = request
   if (context.version >= MANY_GROUPS_SINCE) {
-    const groups = request.groups.map((wish) => {
+    // Each once, however often it is named: a small request must not have an answer without end.
+    const wishes = new Map(request.groups.map((wish) => [wish.groupId, wish]))
+    const groups = Array.from(wishes.values(), (wish) => {
       const member = { memberId: wish.memberId ?? undefined, generation: wish.memberEpoch }
       return fetchOffsets(context, { group: wish.groupId, member, topics: wish.topics, requireStable })
     })

@@ -1,4 +1,6 @@
+import { BrokerError } from '../../../base/broker-error.ts'
 import type { PartitionLog } from '../../../log/log-engine.ts'
+import type { RequestOf } from '../api.ts'
 import type { ListOffsets } from '../apis/02-list-offsets.ts'
 import type { OffsetForLeaderEpoch } from '../apis/23-offset-for-leader-epoch.ts'
 import type { RequestContext } from '../context.ts'
@@ -28,24 +30,39 @@ interface Found {
 const NOTHING: Found = { offset: -1, timestamp: -1, leaderEpoch: -1 }
 
 /** Finds offsets by time. */
-export const listOffsets: Handler<typeof ListOffsets, RequestContext> = (request, context) => ({
-  topics: request.topics.map(({ name, partitions }) => ({
+export const listOffsets: Handler<typeof ListOffsets, RequestContext> = async ({ topics, isolationLevel }, context) => {
+  const isCommitted = isolationLevel === READ_COMMITTED
+  const twice = findRepeated(topics)
+  const answers = await context.inTurns(topics, async ({ name, partitions }) => ({
     name,
-    partitions: partitions.map(({ partitionIndex, currentLeaderEpoch, timestamp }) => {
+    partitions: await context.inTurns(partitions, ({ partitionIndex, currentLeaderEpoch, timestamp }) => {
       try {
+        // Each lookup may read, and unpack, a batch. As in Kafka nobody gets several for one partition.
+        if (twice.has(`${name}/${partitionIndex}`)) {
+          throw new BrokerError('INVALID_REQUEST', `Partition ${partitionIndex} of "${name}" is asked for twice`)
+        }
         const log = context.broker.getLog(name, partitionIndex)
         checkLeaderEpoch(log, currentLeaderEpoch)
-        return {
-          partitionIndex,
-          errorCode: 0,
-          ...find(log, timestamp, context.version, request.isolationLevel === READ_COMMITTED),
-        }
+        return { partitionIndex, errorCode: 0, ...find(log, timestamp, context.version, isCommitted) }
       } catch (error) {
         return { partitionIndex, errorCode: context.codeOf(error) }
       }
     }),
-  })),
-})
+  }))
+  return { topics: answers }
+}
+
+function findRepeated(topics: RequestOf<typeof ListOffsets>['topics']): ReadonlySet<string> {
+  const seen = new Set<string>()
+  const repeated = new Set<string>()
+  for (const { name, partitions } of topics) {
+    for (const { partitionIndex } of partitions) {
+      const key = `${name}/${partitionIndex}`
+      ;(seen.has(key) ? repeated : seen).add(key)
+    }
+  }
+  return repeated
+}
 
 function find(log: PartitionLog, timestamp: number, version: number, isCommitted: boolean): Found {
   const { leaderEpoch, logStartOffset } = log
@@ -64,10 +81,13 @@ function find(log: PartitionLog, timestamp: number, version: number, isCommitted
 }
 
 /** Tells where leader epochs end. */
-export const offsetForLeaderEpoch: Handler<typeof OffsetForLeaderEpoch, RequestContext> = ({ topics }, context) => ({
-  topics: topics.map(({ topic, partitions }) => ({
+export const offsetForLeaderEpoch: Handler<typeof OffsetForLeaderEpoch, RequestContext> = async (
+  { topics },
+  context,
+) => {
+  const answers = await context.inTurns(topics, async ({ topic, partitions }) => ({
     topic,
-    partitions: partitions.map(({ partition, currentLeaderEpoch, leaderEpoch }) => {
+    partitions: await context.inTurns(partitions, ({ partition, currentLeaderEpoch, leaderEpoch }) => {
       try {
         const log = context.broker.getLog(topic, partition)
         checkLeaderEpoch(log, currentLeaderEpoch)
@@ -77,5 +97,6 @@ export const offsetForLeaderEpoch: Handler<typeof OffsetForLeaderEpoch, RequestC
         return { errorCode: context.codeOf(error), partition }
       }
     }),
-  })),
-})
+  }))
+  return { topics: answers }
+}

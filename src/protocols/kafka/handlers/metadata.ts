@@ -34,18 +34,17 @@ async function findTopics(
   mayCreate: boolean,
 ): Promise<TopicAnswer[]> {
   const answers = new Map<string, TopicAnswer>()
-  for (const { topicId, name } of wanted) {
+  await context.inTurns(wanted, async ({ topicId, name }) => {
     // Each once, however often it is named: a small request must not have an answer without end.
     const key = name ?? `id ${topicId}`
-    if (answers.has(key)) continue
+    if (answers.has(key) || context.isAbandoned) return
     try {
       const topic = name === null ? getTopicById(context, topicId) : await getOrCreate(context, name, mayCreate)
       answers.set(key, describe(context, topic))
     } catch (error) {
       answers.set(key, { errorCode: context.codeOf(error), name, topicId, partitions: [] })
     }
-    if (context.isAbandoned) break
-  }
+  })
   return [...answers.values()]
 }
 

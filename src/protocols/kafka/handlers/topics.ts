@@ -27,16 +27,16 @@ const DELETED_BY_ID_SINCE = 6
 export const createTopics: Handler<typeof CreateTopics, RequestContext> = async (request, context) => {
   const twice = findRepeated(request.topics.map(({ name }) => name))
   const answers = new Map<string, CreatedTopic>()
-  for (const wish of request.topics) {
+  await context.inTurns(request.topics, async (wish) => {
     const { name } = wish
-    if (answers.has(name)) continue
+    if (answers.has(name)) return
     let created: Partial<CreatedTopic> = {}
     const outcome = await context.try(async () => {
       if (twice.has(name)) throw new BrokerError('INVALID_REQUEST', `Cannot create topic "${name}" twice`)
       created = await createTopic(context, wish, request.validateOnly)
     })
     answers.set(name, { name, topicId: NO_UUID, ...outcome, ...created })
-  }
+  })
   return { topics: [...answers.values()] }
 }
 
@@ -100,8 +100,7 @@ export const deleteTopics: Handler<typeof DeleteTopics, RequestContext> = async 
     context.version >= DELETED_BY_ID_SINCE
       ? request.topics
       : request.topicNames.map((name) => ({ name, topicId: NO_UUID }))
-  const responses: ResponseOf<typeof DeleteTopics>['responses'][number][] = []
-  for (const { name, topicId } of wanted) {
+  const responses = await context.inTurns(wanted, async ({ name, topicId }) => {
     let found: { name: string | null; topicId: string } = { name, topicId }
     const outcome = await context.try(async () => {
       if (name !== null && topicId !== NO_UUID) {
@@ -111,8 +110,8 @@ export const deleteTopics: Handler<typeof DeleteTopics, RequestContext> = async 
       if (topic !== undefined) found = { name: topic.name, topicId: topic.id }
       await topics.delete(topic?.name ?? name ?? '')
     })
-    responses.push({ ...found, ...outcome })
-  }
+    return { ...found, ...outcome }
+  })
   return { responses }
 }
 
@@ -121,8 +120,8 @@ export const createPartitions: Handler<typeof CreatePartitions, RequestContext> 
   const { topics } = context.broker
   const twice = findRepeated(request.topics.map(({ name }) => name))
   const results = new Map<string, ResponseOf<typeof CreatePartitions>['results'][number]>()
-  for (const { name, count, assignments } of request.topics) {
-    if (results.has(name)) continue
+  await context.inTurns(request.topics, async ({ name, count, assignments }) => {
+    if (results.has(name)) return
     const outcome = await context.try(async () => {
       if (twice.has(name)) throw new BrokerError('INVALID_REQUEST', `Cannot add partitions to topic "${name}" twice`)
       const { partitionCount } = topics.getExisting(name)
@@ -142,7 +141,7 @@ export const createPartitions: Handler<typeof CreatePartitions, RequestContext> 
       await topics.alter({ name, partitionCount: count, dryRun: request.validateOnly })
     })
     results.set(name, { name, ...outcome })
-  }
+  })
   return { results: [...results.values()] }
 }
 
@@ -160,16 +159,17 @@ export const deleteRecords: Handler<typeof DeleteRecords, RequestContext> = asyn
     }
   }
   // Together: what makes one of them durable does so for all.
-  return {
-    topics: await Promise.all(
-      topics.map(async ({ name, partitions }) => ({
-        name,
-        partitions: await Promise.all(
-          partitions.map(({ partitionIndex, offset }) => deleteBefore(name, partitionIndex, offset)),
-        ),
-      })),
-    ),
-  }
+  const begun = await context.inTurns(topics, async ({ name, partitions }) => ({
+    name,
+    partitions: await context.inTurns(partitions, ({ partitionIndex, offset }) => ({
+      deleted: deleteBefore(name, partitionIndex, offset),
+    })),
+  }))
+  const settled = begun.map(async ({ name, partitions }) => ({
+    name,
+    partitions: await Promise.all(partitions.map(({ deleted }) => deleted)),
+  }))
+  return { topics: await Promise.all(settled) }
 }
 
 function findRepeated(names: readonly string[]): ReadonlySet<string> {
