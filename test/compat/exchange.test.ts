@@ -28,9 +28,13 @@ for (const { name, missing } of clients) {
 }
 
 describe.each(present)('records of $name', (producer) => {
-  let expected: ExpectedRecords
+  let expected: ExpectedRecords | undefined
   beforeAll(() => {
     expected = new ExpectedRecords(producer, RECORDS, PARTITIONS)
+  })
+  // Some 40 MB, which nobody needs after this.
+  afterAll(() => {
+    expected = undefined
   })
 
   // Who cannot read some codec gets a topic without it, after the others.
@@ -59,7 +63,7 @@ describe.each(present)('records of $name', (producer) => {
       'are read by $name',
       async (consumer) => {
         expect({ isWritten }).toEqual({ isWritten: true })
-        const { onLine, finish } = expected.reader()
+        const { onLine, finish } = expected!.reader()
         const parameters = {
           bootstrap: addressFor(consumer),
           topic,
