@@ -525,7 +525,8 @@ export class TransactionCoordinator {
     const checkAgain = () => {
       if (!this.#isClosed) this.#expireLater()
     }
-    this.#expiryTimer = this.#clock.setTimer(this.#options.idExpirationCheckMs, () => {
+    const { idExpirationCheckMs, idExpirationMs } = this.#options
+    this.#expiryTimer = this.#clock.setTimer(Math.min(idExpirationCheckMs, idExpirationMs), () => {
       this.#expire().then(checkAgain, (error: unknown) => {
         this.#logger.error({ err: error }, 'cannot forget transactional ids')
         checkAgain()
