@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { findFreePort } from '../../bench/processes.ts'
 import { Produce } from '../../src/protocols/kafka/apis/00-produce.ts'
+import { ListOffsets } from '../../src/protocols/kafka/apis/02-list-offsets.ts'
 import { CreateTopics } from '../../src/protocols/kafka/apis/19-create-topics.ts'
 import type { DecodedRecord } from '../../src/record/record-batch.ts'
 import { SeededRandom } from '../simulation/seeded-random.ts'
@@ -17,7 +18,9 @@ import { AGENTS, RunningAgent } from './agents.ts'
 
 const KILLS = Number(process.env['COMPAT_KILLS'] ?? 5)
 const PARTITIONS = 3
-const IDEMPOTENT_RECORDS = 30_000
+const IDEMPOTENT_RECORDS = 60_000
+/** When so much of it is there, the broker is killed. */
+const KILLED_AT = [0.05, 0.3, 0.6]
 const SCENARIO_MS_MAX = 400_000
 /** So long a client may take until it has ended a transaction, sessions of those that were killed before it included. */
 const PROGRESS_MS_MAX = 60_000
@@ -57,6 +60,19 @@ class LastingBroker {
     })
     expect(topics).toMatchObject([{ name, errorCode: 0 }])
     client.close()
+  }
+
+  /** How many records a topic has, roughly: markers count too. */
+  async countRecords(topic: string): Promise<number> {
+    const client = await KafkaClient.connect(this.port)
+    const partitions = Array.from({ length: PARTITIONS }, (_, partitionIndex) => ({ partitionIndex, timestamp: -1 }))
+    const { topics } = await client.ask(ListOffsets, 2, {
+      replicaId: -1,
+      isolationLevel: 0,
+      topics: [{ name: topic, partitions }],
+    })
+    client.close()
+    return topics[0].partitions.reduce((sum, { offset }) => sum + offset, 0)
   }
 
   /** All committed records of each partition. */
@@ -276,15 +292,19 @@ const presentIdempotent = idempotent.filter(({ missing }) => missing === undefin
 
 describe.skipIf(presentIdempotent.length === 0)('idempotent producers, while the broker is killed', () => {
   let broker: LastingBroker
-  const ends = new Map<string, AgentEnd>()
-
   beforeAll(async () => {
     broker = await LastingBroker.start()
-    for (const { name } of presentIdempotent) await broker.createTopic(`once-${name}`)
-    const running = presentIdempotent.map(async (agent) => {
+  })
+  afterAll(() => broker.home.remove())
+
+  test.each(presentIdempotent)(
+    'every record once: $name',
+    async (agent) => {
+      const topic = `once-${agent.name}`
+      await broker.createTopic(topic)
       const parameters = {
         bootstrap: broker.bootstrap,
-        topic: `once-${agent.name}`,
+        topic,
         partitions: PARTITIONS,
         first: 0,
         count: IDEMPOTENT_RECORDS,
@@ -292,24 +312,21 @@ describe.skipIf(presentIdempotent.length === 0)('idempotent producers, while the
         acks: 'all',
         idempotent: true,
       }
+      let isOver = false
       const order = { command: 'produce', parameters, onLine: () => undefined, runMsMax: SCENARIO_MS_MAX } as const
-      ends.set(agent.name, await new RunningAgent(agent, order).ended)
-    })
-    const isOver = Promise.all(running)
-    for (let kills = 0; kills < KILLS && ends.size < presentIdempotent.length; kills++) {
-      await Promise.race([isOver, sleep(kills === 0 ? 1_000 : 1_500)])
-      await broker.killAndStart()
-    }
-    await isOver
-  }, SCENARIO_MS_MAX)
-  afterAll(() => broker.home.remove())
-
-  test.each(presentIdempotent)(
-    'every record once: $name',
-    async ({ name }) => {
-      const { code, stderr } = ends.get(name) ?? {}
+      const ended = new RunningAgent(agent, order).ended.finally(() => (isOver = true))
+      let kills = 0
+      for (const share of KILLED_AT) {
+        const isThere = async () => (await broker.countRecords(topic)) >= share * IDEMPOTENT_RECORDS
+        while (!isOver && !(await isThere())) await sleep(5)
+        if (isOver) break
+        await broker.killAndStart()
+        kills++
+      }
+      const { code, stderr } = await ended
       expect({ code, stderr: code === 0 ? '' : stderr }).toEqual({ code: 0, stderr: '' })
-      const read = await broker.read(`once-${name}`)
+      expect(kills).toBeGreaterThan(0)
+      const read = await broker.read(topic)
       const numbers = read.map((records) => records.map(({ headers }) => Number(headers[0].value)))
       for (const [partition, found] of numbers.entries()) {
         const wanted = Array.from({ length: Math.ceil((IDEMPOTENT_RECORDS - partition) / PARTITIONS) }, (_, index) => {
@@ -318,7 +335,8 @@ describe.skipIf(presentIdempotent.length === 0)('idempotent producers, while the
         expect(found.length, `partition ${partition}`).toBe(wanted.length)
         expect(found, `partition ${partition}`).toEqual(wanted)
       }
+      console.info(`${agent.name}: ${IDEMPOTENT_RECORDS} records once, ${kills} kills of the broker`)
     },
-    60_000,
+    SCENARIO_MS_MAX,
   )
 })
