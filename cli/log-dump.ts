@@ -5,6 +5,7 @@ import {
   getBaseOffset,
   getBaseTimestamp,
   getCodec,
+  getLastOffsetDelta,
   getLeaderEpoch,
   getMaxTimestamp,
   getRecordCount,
@@ -53,7 +54,7 @@ interface Row {
   readonly leaderEpoch: number | null
   readonly firstTimestamp: string | null
   readonly lastTimestamp: string | null
-  /** `ok`, or what is wrong with the batch. */
+  /** `ok`, what is wrong with the batch, or that there is none. */
   readonly crc: string
 }
 
@@ -158,6 +159,7 @@ interface BatchPrinter {
 
 function batchPrinter(session: Session): BatchPrinter {
   let rows: Row[] = []
+  let last: { readonly files: PartitionFiles; readonly nextOffset: number } | undefined
   const flush = async () => {
     if (session.output === 'json') await session.write(rows.map((row) => `${JSON.stringify(row)}\n`).join(''))
     else if (rows.length > 0)
@@ -166,10 +168,28 @@ function batchPrinter(session: Session): BatchPrinter {
   }
   return {
     async batch(files, file, batch) {
-      rows.push(rowOf(files, file, batch))
+      const row = rowOf(files, file, batch)
+      if (batch.batch !== undefined && batch.fault === undefined) {
+        const baseOffset = getBaseOffset(batch.batch, 0)
+        if (last?.files === files && last.nextOffset < baseOffset)
+          rows.push(gapBefore(row, last.nextOffset, baseOffset))
+        last = { files, nextOffset: baseOffset + getLastOffsetDelta(batch.batch, 0) + 1 }
+      } else last = undefined
+      rows.push(row)
       if (rows.length >= ROWS_AT_ONCE) await flush()
     },
     end: flush,
+  }
+}
+
+/** Where compaction has left nothing, or something is missing: `log verify` says which. */
+function gapBefore(row: Row, from: number, to: number): Row {
+  const times = { firstTimestamp: null, lastTimestamp: null }
+  const nothing = { baseOffset: from, records: null, bytes: 0, codec: null, leaderEpoch: null, ...times }
+  return {
+    ...row,
+    ...nothing,
+    crc: from === to - 1 ? `gap: no offset ${from}` : `gap: no offsets ${from} to ${to - 1}`,
   }
 }
 

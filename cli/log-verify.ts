@@ -4,7 +4,7 @@ import { nodeFileSystem } from '../src/base/file-system.ts'
 import { Checkpoint, type CheckpointState } from '../src/log/checkpoint.ts'
 import { decodeOffsetIndex, type OffsetIndex } from '../src/log/offset-index.ts'
 import type { PartitionFacts } from '../src/log/partition-facts.ts'
-import { segmentFileName } from '../src/log/segment.ts'
+import { cleanedFileName, segmentFileName, type SegmentFacts } from '../src/log/segment.ts'
 import { decodeRecords, getBaseOffset, getLastOffsetDelta, getRecordCount } from '../src/record/record-batch.ts'
 import type { Command } from './command.ts'
 import { CliFailure } from './failure.ts'
@@ -13,7 +13,6 @@ import {
   DATA_DIR_OPTION,
   dataDirectoryOf,
   listPartitions,
-  openSegment,
   readBatches,
   type PartitionFiles,
 } from './log-files.ts'
@@ -49,7 +48,7 @@ export const logVerify: Command<Options> = {
   name: 'log verify',
   summary: 'check every batch in the files of a stopped broker',
   details: [
-    'Compares checksums, reads every record, and checks that offsets leave no gap, that index files point at batches, and that nothing is missing that was stored safely. Changes nothing. Needs no broker, and refuses while one is using the data directory.',
+    'Compares checksums, reads every record, and checks that offsets leave no gap but where compaction was, that index files point at batches, and that nothing is missing that was stored safely. Changes nothing. Needs no broker, and refuses while one is using the data directory.',
     'Bytes after the last safe point that are no whole batch are what a crash leaves behind; the next start cuts them off. They are said, and are no damage.',
   ],
   arguments: [{ name: 'TOPIC', description: 'only these topics', isOptional: true, isVariadic: true }],
@@ -95,21 +94,40 @@ function verify(files: PartitionFiles, state: CheckpointState | undefined): Find
   }
   const known = state?.partitions.find((entry) => entry.topic === topic && entry.partition === partition)?.facts
   checkPresence(files, known, finding)
+  const cleaned = known?.segments.filter(({ cleanings }) => cleanings > 0) ?? []
   let nextOffset: number | undefined
   for (const baseOffset of segments) {
-    if (nextOffset !== undefined && baseOffset !== nextOffset) {
-      finding.problems.push(`${pathOf(files, baseOffset)} begins at offset ${baseOffset}: ${nextOffset} should follow`)
+    const path = pathOf(files, baseOffset)
+    if (cleaned.some((segment) => segment.baseOffset < baseOffset && baseOffset < segment.nextOffset)) {
+      finding.notes.push(`${path} was swallowed by compaction: the next start removes it`)
+      continue
     }
-    nextOffset = verifySegment(files, baseOffset, safeBytes(files, baseOffset, known), finding)
+    if (nextOffset !== undefined && baseOffset !== nextOffset) {
+      finding.problems.push(`${path} begins at offset ${baseOffset}: ${nextOffset} should follow`)
+    }
+    const waiting = cleaned.map((segment) => waitingFile(files, segment, baseOffset)).find((file) => file !== undefined)
+    if (waiting !== undefined) finding.notes.push(`${waiting} was made by compaction: the next start puts it in place`)
+    const isCleaned = cleaned.some((segment) => segment.baseOffset === baseOffset)
+    // Without a checkpoint nobody knows which segments were cleaned; the last one never is.
+    const mayHaveGaps = isCleaned || (known === undefined && baseOffset !== segments.at(-1))
+    const safe = safeBytes(files, baseOffset, known)
+    nextOffset = verifySegment(files, { baseOffset, path: waiting ?? path, safe, mayHaveGaps }, finding)
   }
   return finding
+}
+
+/** The file that is to take the place of a segment, if it is there. */
+function waitingFile(files: PartitionFiles, segment: SegmentFacts, baseOffset: number): string | undefined {
+  if (segment.baseOffset !== baseOffset) return undefined
+  const path = join(files.directory, cleanedFileName(baseOffset, segment.cleanings))
+  return nodeFileSystem.sizeOf(path) === undefined ? undefined : path
 }
 
 /** What was on stable storage by the checkpoint must be there. */
 function checkPresence(files: PartitionFiles, known: PartitionFacts | undefined, finding: Finding) {
   for (const segment of known?.segments ?? []) {
     if (segment.sizeBytes === 0 || segment.nextOffset <= (known?.logStartOffset ?? 0)) continue
-    const path = pathOf(files, segment.baseOffset)
+    const path = waitingFile(files, segment, segment.baseOffset) ?? pathOf(files, segment.baseOffset)
     const sizeBytes = nodeFileSystem.sizeOf(path)
     if (sizeBytes === undefined)
       finding.problems.push(`${path} is missing: it held offsets ${segment.baseOffset} to ${segment.nextOffset - 1}`)
@@ -126,14 +144,23 @@ function safeBytes(files: PartitionFiles, baseOffset: number, known: PartitionFa
   return baseOffset === last.baseOffset ? last.sizeBytes : 0
 }
 
+/** What is to be verified. Only where compaction was may offsets be missing between batches. */
+interface SegmentFile {
+  readonly baseOffset: number
+  readonly path: string
+  readonly safe: number
+  readonly mayHaveGaps: boolean
+}
+
 /** Returns the offset that must follow; undefined when that cannot be known. */
-function verifySegment(files: PartitionFiles, baseOffset: number, safe: number, finding: Finding): number | undefined {
-  const path = pathOf(files, baseOffset)
-  const file = openSegment(files.directory, baseOffset)
+function verifySegment(files: PartitionFiles, segment: SegmentFile, finding: Finding): number | undefined {
+  const { baseOffset, path, safe, mayHaveGaps } = segment
+  const file = nodeFileSystem.open(path, 'read')
   try {
     const sizeBytes = file.size()
     finding.bytes += sizeBytes
-    const index = readIndex(files, baseOffset, sizeBytes, finding)
+    // The index of a segment that is not in place belongs to the one that is.
+    const index = path.endsWith('.log') ? readIndex(files, baseOffset, sizeBytes, finding) : undefined
     let entriesFound = 0
     let nextOffset: number | undefined = baseOffset
     for (const { position, batch, bytes, fault } of readBatches(file)) {
@@ -154,7 +181,8 @@ function verifySegment(files: PartitionFiles, baseOffset: number, safe: number, 
       const wrong = fault ?? recordsFault(batch)
       if (wrong !== undefined) finding.problems.push(`${at}: ${wrong}`)
       if (fault === undefined) {
-        if (nextOffset !== undefined && getBaseOffset(batch, 0) !== nextOffset)
+        const found = getBaseOffset(batch, 0)
+        if (nextOffset !== undefined && found !== nextOffset && !(mayHaveGaps && found > nextOffset))
           finding.problems.push(`${at}: offset ${nextOffset} should follow`)
         if (index?.relativeOffsetAt(position) === getBaseOffset(batch, 0) - baseOffset) entriesFound++
         finding.records += getRecordCount(batch, 0)

@@ -54,6 +54,7 @@ export function collectFromState(metrics: Metrics, state: LiveState): void {
       emitByTopic(engine, emitReason, (log) => log.deletedBytes[reason])
     }
   }
+  collectCompaction(metrics, engine)
   metrics.partitionsOffline.collect = (emit) => emit(countOffline(engine).offline)
   metrics.corruptBatches.collect = (emit) => emit(engine.corruptBatches)
 
@@ -117,6 +118,32 @@ function readAge({ topics, engine, clock }: LiveState, { topic: name, partition,
   } catch {
     // What cannot be read is told elsewhere, and must not hide the lag of the others.
     return undefined
+  }
+}
+
+function collectCompaction(metrics: Metrics, engine: SegmentLogEngine): void {
+  const { cleaner } = engine
+  metrics.compactionRuns.collect = (emit) => {
+    for (const [outcome, count] of Object.entries(cleaner.runs)) emit(count, outcome)
+  }
+  metrics.compactionReadBytes.collect = (emit) => emit(cleaner.bytesBefore)
+  metrics.compactionWrittenBytes.collect = (emit) => emit(cleaner.bytesAfter)
+  metrics.compactionRemovedRecords.collect = (emit) => {
+    emit(cleaner.overtakenRecords, 'overtaken')
+    emit(cleaner.expiredTombstones, 'tombstone')
+    emit(cleaner.keylessRecords, 'no_key')
+  }
+  metrics.compactionBatchesKept.collect = (emit) => emit(cleaner.batchesLeftWhole)
+  metrics.compactionLastRunSeconds.collect = (emit) => emit(cleaner.lastRunSeconds)
+  metrics.compactionDirtyRatioMax.collect = (emit) => {
+    let max = 0
+    for (const log of engine.partitions()) max = Math.max(max, cleaner.dirtyRatio(log))
+    emit(max)
+  }
+  metrics.compactionUncleanable.collect = (emit) => {
+    let count = 0
+    for (const log of engine.partitions()) if (cleaner.isUncleanable(log)) count++
+    emit(count)
   }
 }
 

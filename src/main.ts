@@ -282,6 +282,9 @@ async function openLog(parts: {
         openFilesMax: config.openFilesMax,
         retentionCheckMs: config.retentionCheckIntervalMs,
         unpackedBytesMax: config.unpackedBytesMax,
+        cleanerCheckMs: config.cleanerIntervalMs,
+        cleanerMemoryBytes: config.cleanerMemoryBytes,
+        cleanerBytesPerSecond: config.cleanerBytesPerSecond,
       },
       observeSync: (seconds) => fsyncDurationSeconds.observe(seconds),
     })

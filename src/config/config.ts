@@ -40,6 +40,12 @@ export interface Config {
   readonly flushPolicy: FlushPolicy
   readonly shutdownTimeoutMs: number
   readonly retentionCheckIntervalMs: number
+  /** How often the cleaner looks for something to compact. */
+  readonly cleanerIntervalMs: number
+  /** What the cleaner may take for its table of keys. */
+  readonly cleanerMemoryBytes: number
+  /** What the cleaner may read and write in a second, on the average. */
+  readonly cleanerBytesPerSecond: number
   /** How long the first member of an empty classic group waits for others. */
   readonly groupInitialRebalanceDelayMs: number
   readonly groupSessionTimeoutMsMin: number
@@ -176,6 +182,28 @@ export const SETTINGS: { readonly [Name in Exclude<keyof Config, 'httpConnection
     range: 'a duration from 10ms to 1d, such as 5m',
     meaning: 'How often segments are looked at for their age and the size of their partition',
     parse: durationBetween(10, 86_400_000),
+  },
+  cleanerIntervalMs: {
+    variable: 'CAFELOG_CLEANER_INTERVAL',
+    default: '15s',
+    range: 'a duration from 10ms to 1d, such as 15s',
+    meaning: 'How often the broker looks whether a topic with cleanup.policy=compact is dirty enough to be cleaned',
+    parse: durationBetween(10, 86_400_000),
+  },
+  cleanerMemoryBytes: {
+    variable: 'CAFELOG_CLEANER_MEMORY',
+    default: '32MB',
+    range: 'a size from 64KB to 2GB',
+    meaning:
+      'Memory for the keys of the partition that is being compacted, 30 bytes a key; with more keys it takes several passes',
+    parse: sizeBetween(64 * 1024, 2 * 1024 * 1024 * 1024),
+  },
+  cleanerBytesPerSecond: {
+    variable: 'CAFELOG_CLEANER_RATE',
+    default: '64MB',
+    range: 'a size from 64KB to 1TB',
+    meaning: 'Bytes that compaction reads and writes in a second, so that it leaves time for everything else',
+    parse: sizeBetween(64 * 1024, 2 ** 40),
   },
   groupInitialRebalanceDelayMs: {
     variable: 'CAFELOG_GROUP_INITIAL_REBALANCE_DELAY',
@@ -318,6 +346,9 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
     flushPolicy: readOrDefault(SETTINGS.flushPolicy),
     shutdownTimeoutMs: readOrDefault(SETTINGS.shutdownTimeoutMs),
     retentionCheckIntervalMs: readOrDefault(SETTINGS.retentionCheckIntervalMs),
+    cleanerIntervalMs: readOrDefault(SETTINGS.cleanerIntervalMs),
+    cleanerMemoryBytes: readOrDefault(SETTINGS.cleanerMemoryBytes),
+    cleanerBytesPerSecond: readOrDefault(SETTINGS.cleanerBytesPerSecond),
     groupInitialRebalanceDelayMs: readOrDefault(SETTINGS.groupInitialRebalanceDelayMs),
     groupSessionTimeoutMsMin: readOrDefault(SETTINGS.groupSessionTimeoutMsMin),
     groupSessionTimeoutMsMax: readOrDefault(SETTINGS.groupSessionTimeoutMsMax),

@@ -133,6 +133,54 @@ export class Metrics {
     'Bytes of segments deleted, by what asked for it',
     ['topic', 'reason'],
   )
+  /** Live. outcome `done` | `full` | `failed` | `corrupt` */
+  readonly compactionRuns = this.#counters(
+    'cafelog_compaction_runs_total',
+    'Times that a partition was compacted, by how that ended',
+    ['outcome'],
+  )
+  /** Live. */
+  readonly compactionReadBytes = this.#counters(
+    'cafelog_compaction_before_bytes_total',
+    'Bytes of segments before they were compacted',
+    [],
+  )
+  /** Live. */
+  readonly compactionWrittenBytes = this.#counters(
+    'cafelog_compaction_after_bytes_total',
+    'Bytes of the same segments afterwards',
+    [],
+  )
+  /** Live. reason `overtaken` | `tombstone` | `no_key` */
+  readonly compactionRemovedRecords = this.#counters(
+    'cafelog_compaction_removed_records_total',
+    'Records removed by compaction, by why: a newer one has the same key, a tombstone had its time, there is no key',
+    ['reason'],
+  )
+  /** Live. */
+  readonly compactionLastRunSeconds = this.#gauges(
+    'cafelog_compaction_last_run_seconds',
+    'Seconds that the last compaction of a partition took',
+    [],
+  )
+  /** Live. */
+  readonly compactionDirtyRatioMax = this.#gauges(
+    'cafelog_compaction_dirty_ratio_max',
+    'Of the partitions of compacted topics, the largest share that was written since its last cleaning, 0 to 1',
+    [],
+  )
+  /** Live. */
+  readonly compactionUncleanable = this.#gauges(
+    'cafelog_compaction_uncleanable_partitions',
+    'Partitions that are not compacted until the next start, because something in them is damaged',
+    [],
+  )
+  /** Live. */
+  readonly compactionBatchesKept = this.#counters(
+    'cafelog_compaction_unreadable_batches_total',
+    'Batches that compaction left as they were, because their records could not be read or compressed',
+    [],
+  )
   readonly recoveryDurationSeconds = this.#gauge(
     'cafelog_recovery_duration_seconds',
     'Seconds that opening and recovering the log took at the last start',
