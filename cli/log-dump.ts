@@ -159,7 +159,9 @@ interface BatchPrinter {
 
 function batchPrinter(session: Session): BatchPrinter {
   let rows: Row[] = []
-  let last: { readonly files: PartitionFiles; readonly nextOffset: number } | undefined
+  let partition: PartitionFiles | undefined
+  /** The offset that follows, undefined behind a batch that is damaged. */
+  let nextOffset: number | undefined
   const flush = async () => {
     if (session.output === 'json') await session.write(rows.map((row) => `${JSON.stringify(row)}\n`).join(''))
     else if (rows.length > 0)
@@ -169,12 +171,15 @@ function batchPrinter(session: Session): BatchPrinter {
   return {
     async batch(files, file, batch) {
       const row = rowOf(files, file, batch)
-      if (batch.batch !== undefined && batch.fault === undefined) {
-        const baseOffset = getBaseOffset(batch.batch, 0)
-        if (last?.files === files && last.nextOffset < baseOffset)
-          rows.push(gapBefore(row, last.nextOffset, baseOffset))
-        last = { files, nextOffset: baseOffset + getLastOffsetDelta(batch.batch, 0) + 1 }
-      } else last = undefined
+      if (files !== partition) nextOffset = files.segments[0]
+      partition = files
+      const { batch: bytes, fault } = batch
+      const baseOffset = bytes === undefined || fault !== undefined ? undefined : getBaseOffset(bytes, 0)
+      if (baseOffset !== undefined && nextOffset !== undefined && nextOffset < baseOffset) {
+        rows.push(gapBefore(row, nextOffset, baseOffset))
+      }
+      const isWhole = bytes !== undefined && baseOffset !== undefined
+      nextOffset = isWhole ? baseOffset + getLastOffsetDelta(bytes, 0) + 1 : undefined
       rows.push(row)
       if (rows.length >= ROWS_AT_ONCE) await flush()
     },
