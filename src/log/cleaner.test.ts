@@ -128,6 +128,12 @@ test('the newest record of every key stays, at its offset, and the log ends wher
       expect((await consume(log, offset, 70)).records).toEqual(rest)
     }
     expect(log.findOffsetByTime(START)?.offset).toBe(Number.parseInt(wanted[0], 10))
+    for (let offset = 0; offset < 122; offset++) {
+      await consume(log, offset, 70)
+      const next = wanted.find((text) => Number.parseInt(text, 10) >= offset)
+      expect(log.findFirstRecord(offset)?.offset).toBe(Number.parseInt(next ?? '', 10))
+    }
+    expect(engine.corruptBatches).toBe(0)
   }
   await check()
   expect(files('.cleaned')).toEqual([])

@@ -254,17 +254,17 @@ export class Segment implements FileOwner {
 
   /**
    * Visits the batches from a position on until `visit` says stop; headers only, no checksum is compared. `visit` finds the
-   * header at a position of a buffer that is good until it returns.
+   * header at a position of a buffer that is good until it returns. With `isExact` the first one must begin at the expected
+   * offset even if compaction may have left a gap.
    */
   walk(
     position: number,
     expectedOffset: number | undefined,
     visit: (place: BatchPlace, buffer: Buffer, at: number) => boolean,
+    isExact = false,
   ): void {
     const file = this.file()
     const mayHaveGaps = this.cleanings > 0
-    // An index entry says exactly where a batch begins; what is not there does not belong to this index.
-    let isExact = position > 0
     const buffer = Buffer.allocUnsafe(WALK_BYTES)
     let bufferAt = position
     let buffered = 0
@@ -330,11 +330,14 @@ export class Segment implements FileOwner {
 
   #walkTo(position: number, expectedOffset: number, isWanted: (place: BatchPlace) => boolean): BatchPlace | undefined {
     let found: BatchPlace | undefined
-    this.walk(position, expectedOffset, (place) => {
+    // An index entry says exactly where a batch begins; what is not there does not belong to this index.
+    const isExact = position > 0
+    const visit = (place: BatchPlace) => {
       if (!isWanted(place)) return true
       found = place
       return false
-    })
+    }
+    this.walk(position, expectedOffset, visit, isExact)
     return found
   }
 
