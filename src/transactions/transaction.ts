@@ -217,12 +217,12 @@ function decideInit(
 function addPartitions(before: Transaction, added: readonly TopicPartition[], now: number): Decision {
   const missing = added.filter(({ topic, partition }) => before.partitions.get(topic)?.has(partition) !== true)
   if (missing.length === 0) return ANSWER
-  const partitions = new Map(before.partitions)
-  for (const topic of new Set(missing.map((each) => each.topic))) {
-    const ofTopic = new Set(before.partitions.get(topic))
-    for (const each of missing) if (each.topic === topic) ofTopic.add(each.partition)
-    partitions.set(topic, ofTopic)
+  const changed = new Map<string, Set<number>>()
+  for (const { topic, partition } of missing) {
+    const ofTopic = changed.get(topic) ?? new Set(before.partitions.get(topic))
+    changed.set(topic, ofTopic.add(partition))
   }
+  const partitions = new Map([...before.partitions, ...changed])
   return change({ ...begin(before, now), partitions })
 }
 

@@ -331,7 +331,7 @@ test('transactions can be listed and described', async () => {
   const [open, idle] = [await makeProducer(), await makeProducer()]
   await open.addPartitions([topic, 0, 2])
   const { transactionStates } = await client.ask(DescribeTransactions, 0, {
-    transactionalIds: [open.transactionalId, idle.transactionalId, 'no-such-id', ''],
+    transactionalIds: [open.transactionalId, idle.transactionalId, 'no-such-id', '', open.transactionalId],
   })
   expect(transactionStates).toMatchObject([
     {

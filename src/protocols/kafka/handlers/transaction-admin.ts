@@ -11,9 +11,9 @@ type Described = ResponseOf<typeof DescribeTransactions>['transactionStates'][nu
 
 const STATE_NAMES: readonly string[] = TRANSACTION_STATES
 
-/** What is known of transactional ids. */
+/** What is known of transactional ids, each once: an answer must not grow with how often somebody asks for the same. */
 export const describeTransactions: Handler<typeof DescribeTransactions, RequestContext> = (request, context) => ({
-  transactionStates: request.transactionalIds.map((transactionalId): Described => {
+  transactionStates: Array.from(new Set(request.transactionalIds), (transactionalId): Described => {
     if (transactionalId === '') return describeNothing(context, transactionalId, 'INVALID_REQUEST')
     const transaction = context.broker.transactions.get(transactionalId)
     if (transaction === undefined) return describeNothing(context, transactionalId, 'TRANSACTIONAL_ID_NOT_FOUND')
@@ -46,15 +46,17 @@ function describeNothing(context: RequestContext, transactionalId: string, error
 
 /** All transactional ids that pass the filters. */
 export const listTransactions: Handler<typeof ListTransactions, RequestContext> = (request, { broker }) => {
-  const { stateFilters, producerIdFilters, durationFilter } = request
+  const { stateFilters, durationFilter } = request
+  const states = new Set(stateFilters)
+  const producerIds = new Set(request.producerIdFilters)
   const now = broker.clock.now()
   const isMeant = ({ state, producerId, startedAtMs = now }: Transaction) =>
-    (stateFilters.length === 0 || stateFilters.includes(state)) &&
-    (producerIdFilters.length === 0 || producerIdFilters.includes(producerId)) &&
+    (states.size === 0 || states.has(state)) &&
+    (producerIds.size === 0 || producerIds.has(producerId)) &&
     (durationFilter < 0 || now - startedAtMs > durationFilter)
   return {
     errorCode: 0,
-    unknownStateFilters: stateFilters.filter((name) => !STATE_NAMES.includes(name)),
+    unknownStateFilters: [...states].filter((name) => !STATE_NAMES.includes(name)),
     transactionStates: broker.transactions.list().flatMap((transaction) => {
       const { transactionalId, producerId, state } = transaction
       return isMeant(transaction) ? [{ transactionalId, producerId, transactionState: state }] : []
