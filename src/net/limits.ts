@@ -13,9 +13,11 @@ export const REQUESTS_IN_FLIGHT_MAX = 1024
 /**
  * Answer bytes of one connection that wait for their client. Above the soft limit no request is started until some have
  * gone out, so that only a client that does not read what it asked for gets near the hard one; it is disconnected there.
+ * The hard one has room for the largest record batch that a topic can be set to take (100 MiB): what was stored must come
+ * out again.
  */
 export const OUTPUT_BYTES_SOFT_MAX = 8 * 1024 * 1024
-export const OUTPUT_BYTES_HARD_MAX = 64 * 1024 * 1024
+export const OUTPUT_BYTES_HARD_MAX = 128 * 1024 * 1024
 
 /**
  * Answer bytes of all connections together. Above it a connection that has answers waiting starts no further read from
