@@ -80,7 +80,7 @@ export interface DescribedProducer {
   readonly currentTransactionStartOffset: number
 }
 
-/** Whole record batches as they lie on disk; the first one contains the offset that was asked for. */
+/** Whole record batches as they lie on disk; the first one contains the offset that was asked for, or follows it. */
 export interface ReadBatches {
   /** Empty when there is nothing to read yet. Valid until `release` is called. */
   readonly bytes: Buffer
@@ -124,8 +124,9 @@ export interface PartitionLog {
   append(batch: Buffer, recordCount: number, acks: Acks, waiter: AppendWaiter | undefined): number
 
   /**
-   * Reads whole batches from the one that contains `fromOffset` on, below the high watermark, at most `bytesMax` bytes,
-   * but at least one batch if there is any. Every batch's checksum has been compared. `done` is called at once for
+   * Reads whole batches from the one that contains `fromOffset` on, or where compaction has left nothing there from the
+   * next one on, below the high watermark, at most `bytesMax` bytes, but at least one batch if there is any. Batches of
+   * compacted topics may lack records or have none: go on behind the last batch, not behind the last record. Every batch's checksum has been compared. `done` is called at once for
    * small reads and later for large ones. With `read_committed` it stops below the last stable offset; what was aborted is
    * among it, see `abortedTransactions`.
    *
