@@ -134,6 +134,7 @@ export const AGENTS: readonly Agent[] = [
     name: 'sarama',
     command: [`${INSTALLED}/go/bin/sarama`],
     needs: `${INSTALLED}/go/stamp`,
+    framesSnappy: true,
     commands: ['produce', 'consume', 'join', 'transact'],
     assignors: ['range', 'roundrobin', 'sticky', 'cooperative-sticky'],
     hasStaticMembers: true,
