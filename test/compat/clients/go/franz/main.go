@@ -150,9 +150,9 @@ func join(given agent.Parameters) error {
 	var mutex sync.Mutex
 	uncommitted := map[int32]kgo.EpochOffset{}
 	commit := func(ctx context.Context, client *kgo.Client) {
-		agent.Flush()
 		mutex.Lock()
 		defer mutex.Unlock()
+		agent.Flush()
 		if len(uncommitted) == 0 {
 			return
 		}

@@ -165,13 +165,20 @@ func join(given agent.Parameters) error {
 	config.Consumer.Group.Session.Timeout = session
 	config.Consumer.Group.Heartbeat.Interval = min(500*time.Millisecond, session/3)
 	config.Consumer.Group.InstanceId = given.InstanceId
+	// A commit is one of all claims: what is marked must have been handed out by then.
+	var mutex sync.Mutex
+	commit := func(session sarama.ConsumerGroupSession) {
+		mutex.Lock()
+		defer mutex.Unlock()
+		agent.Flush()
+		session.Commit()
+	}
 	handle := func(session sarama.ConsumerGroupSession, claim sarama.ConsumerGroupClaim) error {
 		agent.SayPartitions("assigned", []int32{claim.Partition()})
 		committing := time.NewTicker(300 * time.Millisecond)
 		defer committing.Stop()
 		defer func() {
-			agent.Flush()
-			session.Commit()
+			commit(session)
 			agent.SayPartitions("revoked", []int32{claim.Partition()})
 		}()
 		for {
@@ -180,11 +187,12 @@ func join(given agent.Parameters) error {
 				if !isOpen {
 					return nil
 				}
+				mutex.Lock()
 				agent.ShowNumber(fromSarama(message))
 				session.MarkMessage(message, "")
+				mutex.Unlock()
 			case <-committing.C:
-				agent.Flush()
-				session.Commit()
+				commit(session)
 			case <-session.Context().Done():
 				return nil
 			}
