@@ -31,13 +31,12 @@ import type { KeptBatch } from './producer-state.ts'
 import { countExpired, isTooOld, retentionLimits, type RetentionReason, rollAfterMs } from './retention.ts'
 import { Segment, type SegmentFacts } from './segment.ts'
 import { canBeOffered, placeSwap, removeSwallowed, type SegmentSwap, segmentsToSave } from './segment-swap.ts'
+import { FULL_CODES } from './snapshot-files.ts'
 import { Waiters } from './waiters.ts'
 import { writeBatches } from './write-batches.ts'
 
 /** A relative offset in the index has four bytes. */
 const SEGMENT_OFFSETS_MAX = 0x7fffffff
-/** Errors that mean "no room", and go away by themselves: the partition stays open. */
-const FULL_CODES = new Set(['ENOSPC', 'EDQUOT', 'EFBIG'])
 /** Errors that mean "no descriptor just now". */
 const DESCRIPTOR_CODES = new Set(['EMFILE', 'ENFILE'])
 const SYNC_AGAIN_MS = 50
@@ -365,6 +364,7 @@ export class SegmentPartitionLog implements PartitionLog, ReadableLog {
     if (!this.#canForget(offset)) {
       await this.producers.snapshotSettled()
       if (this.failure !== undefined) throw this.failure
+      if (!this.producers.isRemembered(offset)) throw this.#refusal('what is needed of its producers cannot be saved')
     }
     // Retention may have come further meanwhile.
     if (offset > this.logStartOffset) this.#moveLogStart(offset, 'manual')

@@ -131,8 +131,25 @@ export class PartitionProducers {
   canForget(offset: number): boolean {
     if (!this.tryLoad()) return false
     if (this.#states === undefined || this.#snapshots.newestOffset >= offset) return true
-    if (!this.#snapshots.isUnderWay) this.#takeSnapshot()
-    return this.#snapshots.hasFailed
+    if (this.#snapshots.comingOffset < offset) this.#takeSnapshot()
+    return this.#snapshots.hadNoRoom
+  }
+
+  /** Whether what lies below `offset` is remembered, once what `canForget` has begun is settled. */
+  isRemembered(offset: number): boolean {
+    const { newestOffset, hadNoRoom } = this.#snapshots
+    return this.#isLoaded && (this.#states === undefined || newestOffset >= offset || hadNoRoom)
+  }
+
+  /** The last offset of each producer's last batch. */
+  lastOffsets(): Map<number, number> {
+    this.tryLoad()
+    const offsets = new Map<number, number>()
+    for (const { producerId, batches } of this.#loaded()?.list() ?? []) {
+      const last = batches.at(-1)
+      if (last !== undefined) offsets.set(producerId, last.lastOffset)
+    }
+    return offsets
   }
 
   /** Resolves when a snapshot that is on its way is written, or could not be. */

@@ -9,6 +9,8 @@ import {
   writeSnapshot,
 } from './producer-snapshot.ts'
 
+/** Errors that mean "no room". */
+export const FULL_CODES: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT', 'EFBIG'])
 /** The newest, and one in case that is damaged. */
 const SNAPSHOTS_KEPT = 2
 
@@ -23,11 +25,12 @@ export class SnapshotFiles {
   #offsets: number[] = []
   /** Taken, and waiting for the log to be durable. */
   #taken: { readonly offset: number; readonly bytes: Buffer } | undefined
-  #isWriting = false
+  /** Of the one that is being written, -1 while none is. */
+  #writingOffset = -1
   #durableOffset = -1
   #waiting: (() => void)[] = []
-  /** The last one could not be written. */
-  hasFailed = false
+  /** The last one could not be written for want of room. */
+  hadNoRoom = false
 
   constructor(context: LogContext, directory: string) {
     this.#context = context
@@ -39,9 +42,9 @@ export class SnapshotFiles {
     return this.#offsets.at(-1) ?? -1
   }
 
-  /** Whether one is on its way. */
-  get isUnderWay(): boolean {
-    return this.#taken !== undefined || this.#isWriting
+  /** The offset of the newest that is on its way, -1 while none is. */
+  get comingOffset(): number {
+    return this.#taken?.offset ?? this.#writingOffset
   }
 
   /**
@@ -73,15 +76,15 @@ export class SnapshotFiles {
   writeUpTo(durableOffset: number): void {
     const taken = this.#taken
     this.#durableOffset = durableOffset
-    if (taken === undefined || taken.offset > durableOffset || this.#isWriting) return
+    if (taken === undefined || taken.offset > durableOffset || this.#writingOffset >= 0) return
     this.#taken = undefined
-    this.#isWriting = true
+    this.#writingOffset = taken.offset
     const { fileSystem, syncTurns, logger } = this.#context
     syncTurns.take(() => {
       writeSnapshot(fileSystem, this.#directory, taken, (error) => {
         syncTurns.giveBack()
-        this.#isWriting = false
-        this.hasFailed = error !== null
+        this.#writingOffset = -1
+        this.hadNoRoom = error !== null && FULL_CODES.has(error.code ?? '')
         if (error === null) this.#keep(taken.offset)
         else {
           logger.warn({ directory: this.#directory, error }, 'cannot write a snapshot of the producers')
@@ -89,7 +92,7 @@ export class SnapshotFiles {
         }
         // Another one may have been taken meanwhile.
         this.writeUpTo(this.#durableOffset)
-        if (!this.isUnderWay) for (const resolve of this.#waiting.splice(0)) resolve()
+        if (this.comingOffset < 0) this.#resolveWaiting()
       })
     })
   }
@@ -97,12 +100,16 @@ export class SnapshotFiles {
   /** Forgets the one that waits, for a log that goes out of service. */
   drop(): void {
     this.#taken = undefined
-    if (!this.#isWriting) for (const resolve of this.#waiting.splice(0)) resolve()
+    if (this.comingOffset < 0) this.#resolveWaiting()
   }
 
   /** Resolves when none is on its way any more. */
   async settled(): Promise<void> {
-    if (this.isUnderWay) await new Promise<void>((resolve) => this.#waiting.push(resolve))
+    if (this.comingOffset >= 0) await new Promise<void>((resolve) => this.#waiting.push(resolve))
+  }
+
+  #resolveWaiting(): void {
+    for (const resolve of this.#waiting.splice(0)) resolve()
   }
 
   #keep(offset: number): void {

@@ -15,6 +15,22 @@ export type Outcome =
   /** Nothing was promised: no answer was asked for, none came, or the answer said that the outcome is not known. */
   | 'unknown'
 
+/** Who sends a batch, as which one of his. */
+export interface Numbering {
+  readonly producerId: number
+  readonly epoch: number
+  readonly sequence: number
+  readonly isTransactional: boolean
+}
+
+/** The end of a transaction. */
+export interface Marker {
+  readonly producerId: number
+  readonly epoch: number
+  readonly coordinatorEpoch: number
+  readonly isCommit: boolean
+}
+
 /** A batch that was given to the engine, as the model remembers it. */
 export interface SentBatch {
   /** Its checksum, which no other batch of the same life has: who it is. */
@@ -25,6 +41,8 @@ export interface SentBatch {
   readonly timestamps: readonly number[]
   readonly maxTimestamp: number
   readonly acks: Acks
+  readonly numbering?: Numbering
+  readonly marker?: Marker
   baseOffset: number
   leaderEpoch: number
   outcome: Outcome
@@ -73,9 +91,9 @@ export function makeBatch(
   valueBytes: number,
   acks: Acks,
   keyed: readonly KeyedRecord[] = [],
+  numbering?: Numbering,
 ): SentBatch {
   const baseTimestamp = timestamps[0]
-  const maxTimestamp = Math.max(...timestamps)
   const kept: SentRecord[] = []
   const records = timestamps.map((timestamp, index) => {
     const value = Buffer.alloc(Math.max(4, valueBytes), (id * 31 + index) & 0xff)
@@ -92,16 +110,55 @@ export function makeBatch(
     const body = Buffer.concat([Buffer.from([0]), varint(timestamp - baseTimestamp), rest])
     return Buffer.concat([varint(body.length), body])
   })
-  const header = Buffer.alloc(HEADER_BYTES)
-  const bytes = Buffer.concat([header, ...records])
+  const bytes = frame(records, timestamps)
+  if (numbering) {
+    const { producerId, epoch, sequence, isTransactional } = numbering
+    number(bytes, producerId, epoch, sequence, isTransactional ? TRANSACTIONAL : 0)
+  }
+  const sent = begin(bytes, timestamps, acks, kept)
+  return numbering ? { ...sent, numbering } : sent
+}
+
+/** What the engine must write to end a transaction. */
+export function makeMarker(marker: Marker, timestamp: number): SentBatch {
+  const { producerId, epoch, coordinatorEpoch, isCommit } = marker
+  const record = Buffer.from([0x20, 0, 0, 0, 8, 0, 0, 0, isCommit ? 1 : 0, 12, 0, 0, 0, 0, 0, 0, 0])
+  record.writeInt32BE(coordinatorEpoch, 12)
+  const bytes = frame([record], [timestamp])
+  number(bytes, producerId, epoch, -1, TRANSACTIONAL | CONTROL)
+  return { ...begin(bytes, [timestamp], 'all', []), marker }
+}
+
+const TRANSACTIONAL = 0x10
+const CONTROL = 0x20
+
+/** A batch of no producer around its records. */
+function frame(records: readonly Buffer[], timestamps: readonly number[]): Buffer {
+  const bytes = Buffer.concat([Buffer.alloc(HEADER_BYTES), ...records])
   bytes.writeInt32BE(bytes.length - 12, 8)
   bytes.writeInt32BE(-1, 12)
   bytes.writeInt8(2, 16)
   bytes.writeInt32BE(timestamps.length - 1, 23)
-  bytes.writeBigInt64BE(BigInt(baseTimestamp), 27)
-  bytes.writeBigInt64BE(BigInt(maxTimestamp), 35)
+  bytes.writeBigInt64BE(BigInt(timestamps[0]), 27)
+  bytes.writeBigInt64BE(BigInt(Math.max(...timestamps)), 35)
   bytes.fill(0xff, 43, 57)
   bytes.writeInt32BE(timestamps.length, 57)
+  return bytes
+}
+
+function number(bytes: Buffer, producerId: number, epoch: number, sequence: number, attributes: number): void {
+  bytes.writeInt16BE(attributes, 21)
+  bytes.writeBigInt64BE(BigInt(producerId), 43)
+  bytes.writeInt16BE(epoch, 51)
+  bytes.writeInt32BE(sequence, 53)
+}
+
+function begin(
+  bytes: Buffer,
+  timestamps: readonly number[],
+  acks: Acks,
+  records: readonly SentRecord[],
+): SentBatch {
   const crc = crc32c(bytes, 21, bytes.length)
   bytes.writeUInt32BE(crc, 17)
   return {
@@ -109,13 +166,13 @@ export function makeBatch(
     bytes,
     recordCount: timestamps.length,
     timestamps,
-    maxTimestamp,
+    maxTimestamp: Math.max(...timestamps),
     acks,
     baseOffset: -1,
     leaderEpoch: -1,
     outcome: 'waiting',
     isDamaged: false,
-    records: kept,
+    records,
     sentAt: 0,
   }
 }

@@ -1,8 +1,21 @@
-import { BrokerError } from '../../src/base/broker-error.ts'
-import type { Acks, PartitionLog } from '../../src/log/log-engine.ts'
-import { endOf, type FoundBatch, type KeyedRecord, makeBatch, splitBatches } from './batches.ts'
+import { BrokerError, type BrokerErrorName } from '../../src/base/broker-error.ts'
+import type { Acks, AppendWaiter, PartitionLog } from '../../src/log/log-engine.ts'
+import {
+  endOf,
+  type FoundBatch,
+  type KeyedRecord,
+  makeBatch,
+  makeMarker,
+  type Numbering,
+  type SentBatch,
+  splitBatches,
+} from './batches.ts'
 import type { DamagedPlace, Judge, PartitionModel } from './partition-model.ts'
+import { checkProducers, type ExpectedProducer, ProducerModel } from './producer-model.ts'
 import { describe, type Place, type World } from './world.ts'
+
+/** Of the batches, so many are those of idempotent or transactional producers. */
+const PRODUCERS_SHARE = 0.4
 
 /** What a read gave. `highWatermark` is that of the moment when it was asked for. */
 type ReadOutcome = { readonly found: FoundBatch[]; readonly highWatermark: number } | { readonly error: Error }
@@ -24,11 +37,111 @@ export class Client {
     const only = random.chance(0.4) ? world.anyPlace() : undefined
     for (let count = random.pick([1, 1, 2, 4]); count > 0; count -= 1) {
       const place = only ?? world.anyPlace()
-      if (place) this.#send(place)
+      if (place && random.chance(PRODUCERS_SHARE) && this.#isMemoryKept(place.model)) this.#sendAsProducer(place)
+      else if (place) this.#send(place)
     }
   }
 
-  #send({ model, log }: Place): void {
+  /** Damage hides producers, compaction their batches; on a full disk, making room may cost the memory of what goes. */
+  #isMemoryKept(model: PartitionModel): boolean {
+    const { isDamaged, wasEverFull, options } = this.#world
+    return !isDamaged && options.habits.compactedShare === 0 && (!wasEverFull || model.logStart === 0)
+  }
+
+  /** Does what an idempotent or transactional producer might, in order or out of it. */
+  #sendAsProducer(place: Place): void {
+    const { random } = this.#world
+    const { producers } = new ProducerModel(place.model.history())
+    const producerId = random.between(1, 3)
+    const known = producers.get(producerId)
+    if (random.chance(0.15)) return this.#endTransaction(place, producerId, known)
+    const isTransactional = known && known.openSince >= 0 ? true : producerId > 1 && random.chance(0.7)
+    const first = { producerId, epoch: random.below(2), sequence: random.pick([0, 0, 7]), isTransactional }
+    if (!known) return this.#send(place, first)
+    const { epoch, lastSequence } = known
+    const next = { producerId, epoch, sequence: lastSequence + 1, isTransactional }
+    const kind = random.below(100)
+    if (kind < 20 && known.recent.length > 0) return this.#sendAgain(place, random.pick(known.recent))
+    if (kind < 24)
+      return this.#sendWrong(place, { ...next, sequence: lastSequence + 3 }, 'OUT_OF_ORDER_SEQUENCE_NUMBER')
+    if (kind < 27) return this.#sendWrong(place, { ...next, epoch: epoch - 1 }, 'INVALID_PRODUCER_EPOCH')
+    if (kind < 29 && known.openSince >= 0) {
+      return this.#sendWrong(place, { ...next, isTransactional: false }, 'INVALID_TXN_STATE')
+    }
+    if (kind < 34 && known.openSince < 0) return this.#send(place, { ...next, epoch: epoch + 1, sequence: 0 })
+    this.#send(place, next)
+  }
+
+  /** Compares what the engine says of producers and transactions with what follows from the log. */
+  checkProducers({ model, log }: Place): void {
+    const { hasStruck, process } = this.#world
+    if (!this.#isMemoryKept(model)) return
+    try {
+      checkProducers(model, log)
+    } catch (error) {
+      if (process.isStopped) return
+      // The log could not be read for it just now.
+      if (error instanceof BrokerError && error.code === 'KAFKA_STORAGE_ERROR' && hasStruck) return
+      throw error
+    }
+  }
+
+  /** A retry: nothing new may come of it, and its answer means what that of the first one would have meant. */
+  #sendAgain({ model, log }: Place, batch: SentBatch): void {
+    const world = this.#world
+    const { process, judge } = world
+    const acks = world.random.pick<Acks>(['all', 'all', 1])
+    const appended = (error: Error | undefined) => {
+      if (process.isStopped || process !== world.process) return
+      world.say(`answer again for ${model.name} offset ${batch.baseOffset}: ${error?.message ?? 'ok'}`)
+      judge.listen(() => {
+        if (error) this.#mayRefuse(log, error)
+        model.answeredAgain(batch, acks, error, log)
+      })
+    }
+    let baseOffset: number
+    try {
+      baseOffset = log.append(Buffer.from(batch.bytes), batch.recordCount, acks, { appended })
+    } catch (error) {
+      if (process.isStopped) return
+      return this.#mayRefuse(log, error)
+    }
+    world.say(`append again ${model.name} offset ${baseOffset}`)
+    world.report.duplicates += 1
+    if (baseOffset !== batch.baseOffset) {
+      judge.fail('every record once', `${model.name}: offset ${batch.baseOffset} was sent again and got ${baseOffset}`)
+    }
+  }
+
+  /** Something that must be refused, and with this code. */
+  #sendWrong({ model, log }: Place, numbering: Numbering, code: BrokerErrorName): void {
+    const world = this.#world
+    const batch = makeBatch(world.nextBatchId++, [world.clock.now()], 10, 1, numbering)
+    let offset: number
+    try {
+      offset = log.append(batch.bytes, 1, 1, undefined)
+    } catch (error) {
+      if (world.process.isStopped || (error instanceof BrokerError && error.code === code)) return
+      return this.#mayRefuse(log, error)
+    }
+    world.judge.fail('producers', `${model.name}: taken at ${offset}, which should have been ${code}`)
+  }
+
+  #endTransaction({ model, log }: Place, producerId: number, known: ExpectedProducer | undefined): void {
+    const world = this.#world
+    const { random } = world
+    const timestamp = world.clock.now()
+    const epoch = (known?.epoch ?? 0) + (random.chance(0.2) ? 1 : 0)
+    const isCommit = random.chance(0.5)
+    // Growing and never twice the same: a marker is known by it.
+    const coordinatorEpoch = world.nextBatchId++
+    const marker = { producerId, epoch, coordinatorEpoch, isCommit }
+    this.#give({ model, log }, makeMarker(marker, timestamp), (waiter) => {
+      return log.endTransaction({ producerId, producerEpoch: epoch, coordinatorEpoch, isCommit, timestamp }, waiter)
+    })
+  }
+
+  #send(place: Place, numbering?: Numbering): void {
     const world = this.#world
     const { random } = world
     const count = random.pick([1, 1, 2, 3, 6])
@@ -36,15 +149,22 @@ export class Client {
     const timestamps = Array.from({ length: count }, () => now - random.below(random.pick([1, 50, 10_000])))
     const valueBytes = world.options.isLarge ? random.below(100_000) : random.below(random.pick([16, 120, 900]))
     const acks = random.pick<Acks>(['all', 'all', 'all', 1, 1, 0])
-    const batch = makeBatch(world.nextBatchId++, timestamps, valueBytes, acks, this.#anyKeys(count))
+    const batch = makeBatch(world.nextBatchId++, timestamps, valueBytes, acks, this.#anyKeys(count), numbering)
     batch.sentAt = now
-    const { process } = world
+    this.#give(place, batch, (waiter) => place.log.append(Buffer.from(batch.bytes), count, acks, waiter))
+  }
+
+  /** Has a batch appended, and checks the answer whenever it comes. */
+  #give({ model, log }: Place, batch: SentBatch, append: (waiter: AppendWaiter | undefined) => number): void {
+    const world = this.#world
+    const { random, process } = world
+    const { acks, recordCount } = batch
     const appended = (error: Error | undefined) => {
       if (process.isStopped || process !== world.process) return
       world.say(`answer for ${model.name} offset ${batch.baseOffset}: ${error?.message ?? 'ok'}`)
       world.judge.listen(() => {
         if (error) this.#mayRefuse(log, error)
-        else world.report.recordsAcked += batch.recordCount
+        else world.report.recordsAcked += recordCount
         model.answered(batch, error, log)
       })
     }
@@ -52,7 +172,7 @@ export class Client {
     if (!hasWaiter) batch.outcome = 'unknown'
     let baseOffset: number
     try {
-      baseOffset = log.append(Buffer.from(batch.bytes), count, acks, hasWaiter ? { appended } : undefined)
+      baseOffset = append(hasWaiter ? { appended } : undefined)
     } catch (error) {
       // It may read the log first, and be stopped there.
       if (process.isStopped) return
@@ -60,7 +180,9 @@ export class Client {
     }
     if (hasWaiter && batch.outcome !== 'waiting') world.judge.fail('answers come later', 'append called its waiter')
     world.report.batchesSent += 1
-    world.say(`append ${model.name} offset ${baseOffset} records ${count} bytes ${batch.bytes.length} acks ${acks}`)
+    world.say(
+      `append ${model.name} offset ${baseOffset} records ${recordCount} bytes ${batch.bytes.length} acks ${acks} ${JSON.stringify(batch.numbering ?? batch.marker ?? '')}`,
+    )
     model.sent(batch, baseOffset, log.leaderEpoch)
   }
 

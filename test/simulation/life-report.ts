@@ -11,6 +11,8 @@ export interface LifeReport {
   steps: number
   operations: number
   batchesSent: number
+  /** Batches that a producer sent again. */
+  duplicates: number
   recordsAcked: number
   /** Records compared byte for byte after a restart. */
   recordsChecked: number
@@ -42,6 +44,7 @@ export function newReport(): LifeReport {
     steps: 0,
     operations: 0,
     batchesSent: 0,
+    duplicates: 0,
     recordsAcked: 0,
     recordsChecked: 0,
     reads: 0,
@@ -67,6 +70,7 @@ const LABELS: Readonly<Record<keyof LifeReport, string>> = {
   steps: 'steps',
   operations: 'file system operations',
   batchesSent: 'batches sent',
+  duplicates: 'batches sent again',
   recordsAcked: 'records acknowledged',
   recordsChecked: 'records compared after a restart',
   reads: 'reads while running',

@@ -176,6 +176,7 @@ export class Life {
         const before = model.recordsChecked
         const compacted = model.compactedRecords
         model.restarted({ worst, last, isClosing: world.isClosing, log, found, now: world.latestNow })
+        this.#work.client.checkProducers({ model, log })
         world.report.recordsChecked += model.recordsChecked - before
         world.report.recordsCompacted += model.compactedRecords - compacted
         world.notified.set(log, log.highWatermark)

@@ -17,6 +17,7 @@ export interface Mutant {
 const LOG = 'partition-log.js'
 const RECOVERY = 'recovery.js'
 const ENGINE = 'segment-log-engine.js'
+const PRODUCERS = 'partition-producers.js'
 const CHECKPOINT = 'checkpoint.js'
 const WRITE = 'write-batches.js'
 
@@ -453,5 +454,70 @@ export const MUTANTS: readonly Mutant[] = [
     replace: 'const mayHaveGaps = false;',
     habit: 'compaction',
     why: 'compacted topics cannot be read',
+  },
+  {
+    name: 'what a producer sent is not taken back when it is refused',
+    file: LOG,
+    find: 'this.producers.rollBack(this.#writtenOffset);\n        while (',
+    replace: 'while (',
+    habit: 'fullDisk',
+    why: 'a retry of what a full disk refused is taken for a duplicate, and never stored',
+  },
+  {
+    name: 'a duplicate is answered before the first one is safe',
+    file: LOG,
+    find: 'if (lastOffset < (isForSync ? this.#durableOffset : this.#writtenOffset)) {',
+    replace: 'if (lastOffset >= 0) {',
+    why: 'a record that was acknowledged to a retry vanishes in a power cut',
+  },
+  {
+    name: 'a batch that is sent again is appended again',
+    file: LOG,
+    find: 'if (original !== undefined)',
+    replace: 'if (false)',
+    why: 'a retry stores its records twice',
+  },
+  {
+    name: 'a snapshot is believed to be of the end of the log',
+    file: PRODUCERS,
+    find: 'return snapshot.offset;',
+    replace: 'return logEndOffset;',
+    why: 'after a start, sequences and transactions are those of some time ago',
+  },
+  {
+    name: 'a transaction that was open before the start is forgotten',
+    file: 'producer-state.js',
+    find: 'this.#transactions.push({ producerId, firstOffset, markerOffset: NONE, isAborted: false });',
+    replace: '',
+    why: 'consumers of committed records see an open transaction after a restart',
+  },
+  {
+    name: 'the aborted transactions of a snapshot are lost',
+    file: 'producer-state.js',
+    find: 'this.aborted.restore(aborted);',
+    replace: '',
+    why: 'consumers of committed records see aborted ones after a restart',
+  },
+  {
+    name: 'a transaction is over before its marker may be read',
+    file: 'producer-state.js',
+    find: 'markerOffset !== NONE && markerOffset < highWatermark',
+    replace: 'markerOffset !== NONE',
+    why: 'a transaction that was read as aborted is open again after a power cut',
+  },
+  {
+    name: 'retention does not wait for a snapshot',
+    file: PRODUCERS,
+    find: 'return this.#snapshots.hadNoRoom;',
+    replace: 'return true;',
+    habit: 'expiry',
+    why: 'producers are forgotten with the segments that they wrote',
+  },
+  {
+    name: 'the checkpoint says that there was nothing to remember',
+    file: PRODUCERS,
+    find: 'if (this.#isLoaded && this.#states === undefined)',
+    replace: 'if (this.#isLoaded)',
+    why: 'a start forgets producers and transactions',
   },
 ]

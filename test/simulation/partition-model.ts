@@ -1,5 +1,5 @@
 import { BrokerError } from '../../src/base/broker-error.ts'
-import type { LogConfig, PartitionLog } from '../../src/log/log-engine.ts'
+import type { Acks, LogConfig, PartitionLog } from '../../src/log/log-engine.ts'
 import { CompactionModel } from './compaction-model.ts'
 import { endOf, type FoundBatch, isSame, type Outcome, type SentBatch } from './batches.ts'
 
@@ -156,6 +156,27 @@ export class PartitionModel {
     if (log.highWatermark < end) {
       this.fail('acked is visible', `acked up to ${end}, readable only up to ${log.highWatermark}`)
     }
+  }
+
+  /** The engine answered one who had sent a batch again: he was told the same as the first one, and may rely on it. */
+  answeredAgain(batch: SentBatch, acks: Acks, error: Error | undefined, log: PartitionLog): void {
+    if (error !== undefined) return
+    const end = endOf(batch)
+    if (log.failure !== undefined) this.fail('no answer after a failure', `offset ${batch.baseOffset} was sent again`)
+    if (!this.history().includes(batch)) {
+      this.fail('a duplicate is there', `offset ${batch.baseOffset} was acknowledged again, it was taken back`)
+    }
+    this.#survivesKill = Math.max(this.#survivesKill, end)
+    if (acks !== 'all' || this.config.flushPolicy.kind !== 'always') return
+    this.#survivesPower = Math.max(this.#survivesPower, end)
+    if (log.highWatermark < end) {
+      this.fail('acked is visible', `acked again up to ${end}, readable only up to ${log.highWatermark}`)
+    }
+  }
+
+  /** Everything that is in the log or was, below its start. */
+  history(): readonly SentBatch[] {
+    return [...this.#expired, ...this.batches]
   }
 
   /** Looks at the log between two turns. `now` is the latest wall-clock time since the last look. */

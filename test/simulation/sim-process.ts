@@ -45,8 +45,14 @@ export class SimProcess {
         fileSystem: this.fileSystem,
         clock: this.clock,
         logger: silentLogger,
-        // Compaction is a step of its own: a timer more would let every life go another way.
-        options: { openFilesMax, cleanerCheckMs: Number.MAX_SAFE_INTEGER },
+        // Compaction is a step of its own: a timer more would let every life go another way. Snapshots come often, and nobody
+        // is forgotten however the clock is set.
+        options: {
+          openFilesMax,
+          cleanerCheckMs: Number.MAX_SAFE_INTEGER,
+          producerSnapshotBytes: 2_000,
+          producerExpiryMs: Number.MAX_SAFE_INTEGER,
+        },
       }),
     )
   }

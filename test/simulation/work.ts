@@ -48,6 +48,7 @@ export class Work {
     }
     for (const { model, log } of world.places()) {
       model.observe(log, world.latestNow)
+      if (world.random.chance(0.1)) this.client.checkProducers({ model, log })
       if ((world.notified.get(log) ?? log.highWatermark) !== log.highWatermark) {
         judge.fail('high watermark', `${model.name} reached ${log.highWatermark}, nobody was told`)
       }
@@ -222,6 +223,7 @@ export class Work {
     if (!world.options.hasFaults) return
     world.report.disksFilled += 1
     world.wasFull = true
+    world.wasEverFull = true
     world.disk.capacityBytes = world.disk.usedBytes + world.random.below(world.random.pick([300, 1_000, 3_000, 30_000]))
     world.say(`the disk has room for ${world.disk.freeBytes} bytes`)
     if (world.random.chance(0.3)) world.plan.stopAfter(1 + world.random.below(25))

@@ -60,6 +60,8 @@ export class World {
   latestNow = 0
   /** The disk was too small at some time in this run. */
   wasFull = false
+  /** The same in any run: then room may have counted for more than the memory of producers. */
+  wasEverFull = false
   /** An operation failed after which the process is of no more use. */
   isSpent = false
   /** The process that ended last was being closed. */
