@@ -56,6 +56,16 @@ export function collectFromState(metrics: Metrics, state: LiveState): void {
   }
   collectCompaction(metrics, engine)
   metrics.partitionsOffline.collect = (emit) => emit(countOffline(engine).offline)
+  metrics.producers.collect = (emit) => emit(sumOf(engine, ({ producers }) => producers.count))
+  metrics.producerDuplicates.collect = (emit) => emit(sumOf(engine, ({ producers }) => producers.duplicates))
+  metrics.producerOutOfOrder.collect = (emit) => emit(sumOf(engine, ({ producers }) => producers.outOfOrder))
+  metrics.lastStableOffsetLag.collect = (emit) => {
+    for (const log of engine.partitions()) {
+      // Nobody is to be made to read a log for this.
+      if (log.producers.firstUnstableOffset === undefined) continue
+      emit(log.highWatermark - log.lastStableOffset, log.topic, String(log.partition))
+    }
+  }
   metrics.corruptBatches.collect = (emit) => emit(engine.corruptBatches)
 
   metrics.consumerCommittedOffset.collect = (emit) => {
@@ -173,6 +183,12 @@ function* listCommitted({ committedOffsets }: LiveState): Iterable<readonly [gro
   for (const group of committedOffsets.groups()) {
     for (const committed of committedOffsets.list(group) ?? []) yield [group, committed]
   }
+}
+
+function sumOf(engine: SegmentLogEngine, valueOf: (log: SegmentPartitionLog) => number): number {
+  let sum = 0
+  for (const log of engine.partitions()) sum += valueOf(log)
+  return sum
 }
 
 /** One sample for each topic: the sum over its partitions, which the engine hands out topic by topic. */

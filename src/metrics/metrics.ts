@@ -190,6 +190,30 @@ export class Metrics {
     'Bytes of torn tails cut off at the last start',
   )
   /** Live. */
+  readonly producers = this.#gauges(
+    'cafelog_producers',
+    'Producers that partitions remember, idempotent ones and others',
+    [],
+  )
+  /** Live. */
+  readonly producerDuplicates = this.#counters(
+    'cafelog_producer_duplicates_total',
+    'Batches that a producer sent again, answered without being stored again',
+    [],
+  )
+  /** Live. */
+  readonly producerOutOfOrder = this.#counters(
+    'cafelog_producer_out_of_order_total',
+    'Batches refused because they were not the next ones of their producer',
+    [],
+  )
+  /** Live. topic, partition; only where a transaction is open */
+  readonly lastStableOffsetLag = this.#gauges(
+    'cafelog_last_stable_offset_lag',
+    'Records that an open transaction keeps from consumers of committed records',
+    ['topic', 'partition'],
+  )
+  /** Live. */
   readonly corruptBatches = this.#counters(
     'cafelog_corrupt_batches_total',
     'Record batches found not to match their checksum where they should have',

@@ -153,12 +153,7 @@ function number(bytes: Buffer, producerId: number, epoch: number, sequence: numb
   bytes.writeInt32BE(sequence, 53)
 }
 
-function begin(
-  bytes: Buffer,
-  timestamps: readonly number[],
-  acks: Acks,
-  records: readonly SentRecord[],
-): SentBatch {
+function begin(bytes: Buffer, timestamps: readonly number[], acks: Acks, records: readonly SentRecord[]): SentBatch {
   const crc = crc32c(bytes, 21, bytes.length)
   bytes.writeUInt32BE(crc, 17)
   return {

@@ -116,7 +116,7 @@ export class Client {
   /** Something that must be refused, and with this code. */
   #sendWrong({ model, log }: Place, numbering: Numbering, code: BrokerErrorName): void {
     const world = this.#world
-    const batch = makeBatch(world.nextBatchId++, [world.clock.now()], 10, 1, numbering)
+    const batch = makeBatch(world.nextBatchId++, [world.clock.now()], 10, 1, [], numbering)
     let offset: number
     try {
       offset = log.append(batch.bytes, 1, 1, undefined)

@@ -1,4 +1,4 @@
-import type { BrokerHome, BrokerProcess } from './broker-process.ts'
+import type { BrokerHome, BrokerProcess, StartOptions } from './broker-process.ts'
 import type { RawClient, RawFrame } from './raw-client.ts'
 import { rawFrame } from './raw-client.ts'
 
@@ -7,9 +7,12 @@ export class RestartedBroker {
   readonly #home: BrokerHome
   #current: Promise<BrokerProcess>
 
-  constructor(home: BrokerHome) {
+  readonly #options: StartOptions
+
+  constructor(home: BrokerHome, options: StartOptions = {}) {
     this.#home = home
-    this.#current = home.start()
+    this.#options = options
+    this.#current = home.start(options)
   }
 
   /** The broker that serves, or the next one that will. */
@@ -22,7 +25,7 @@ export class RestartedBroker {
     const restarting = this.#current.then(async (broker) => {
       if (way === 'kill') await broker.kill()
       else if ((await broker.stop()) !== 0) throw new Error('the broker could not stop in order')
-      return this.#home.start()
+      return this.#home.start(this.#options)
     })
     this.#current = restarting
     return restarting.then(() => undefined)

@@ -41,6 +41,7 @@ import { AlterClientQuotas } from './apis/49-alter-client-quotas.ts'
 import { DescribeUserScramCredentials } from './apis/50-describe-user-scram-credentials.ts'
 import { AlterUserScramCredentials } from './apis/51-alter-user-scram-credentials.ts'
 import { DescribeCluster } from './apis/60-describe-cluster.ts'
+import { DescribeProducers } from './apis/61-describe-producers.ts'
 import { DescribeTransactions } from './apis/65-describe-transactions.ts'
 import { ListTransactions } from './apis/66-list-transactions.ts'
 import { ConsumerGroupHeartbeat } from './apis/68-consumer-group-heartbeat.ts'
@@ -59,6 +60,7 @@ import { heartbeat, joinGroup, leaveGroup, syncGroup } from './handlers/classic-
 import { describeCluster, describeLogDirs, findCoordinator } from './handlers/cluster.ts'
 import { alterConfigs, describeConfigs, incrementalAlterConfigs } from './handlers/configs.ts'
 import { consumerGroupDescribe, consumerGroupHeartbeat } from './handlers/consumer-groups.ts'
+import { describeProducers } from './handlers/describe-producers.ts'
 import { fetch } from './handlers/fetch.ts'
 import { deleteGroups, describeGroups, listGroups } from './handlers/group-admin.ts'
 import { offsetCommit, offsetDelete, offsetFetch } from './handlers/group-offsets.ts'
@@ -120,6 +122,7 @@ export function createRegistry(): Registry<RequestContext> {
   registry.serve(DescribeUserScramCredentials, describeUserScramCredentials)
   registry.serve(AlterUserScramCredentials, alterUserScramCredentials)
   registry.serve(DescribeCluster, describeCluster)
+  registry.serve(DescribeProducers, describeProducers)
   registry.serve(DescribeTransactions, describeTransactions)
   registry.serve(ListTransactions, listTransactions)
   registry.serve(ConsumerGroupHeartbeat, consumerGroupHeartbeat)
