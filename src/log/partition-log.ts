@@ -276,7 +276,7 @@ export class SegmentPartitionLog implements PartitionLog, ReadableLog {
     if (waiter === undefined) return baseOffset
     const isForSync = this.#isForSync(acks)
     if (lastOffset < (isForSync ? this.#durableOffset : this.#writtenOffset)) {
-      queueMicrotask(() => waiter.appended(undefined))
+      queueMicrotask(() => waiter.appended(this.failure === undefined ? undefined : this.#unknown(this.failure)))
     } else {
       const waiting = isForSync ? this.#waitingForSync : this.#waitingForWrite
       waiting.insert(lastOffset + 1, waiter)
@@ -686,7 +686,7 @@ export class SegmentPartitionLog implements PartitionLog, ReadableLog {
       { topic: this.topic, partition: this.partition, error },
       'partition is closed for writes until the next start',
     )
-    this.#stop(error, this.#refusal('whether the records are stored is not known until the next start', error))
+    this.#stop(error, this.#unknown(error))
   }
 
   /** Those whose records are not even written get `error`, the others `unknown`. */
@@ -703,6 +703,10 @@ export class SegmentPartitionLog implements PartitionLog, ReadableLog {
     this.#waitingForWrite.failAfter(-1, unknown)
     this.#waitingForSync.failAfter(-1, unknown)
     for (const flush of this.#flushes.splice(0)) flush.reject(error)
+  }
+
+  #unknown(cause: Error): BrokerError {
+    return this.#refusal('whether the records are stored is not known until the next start', cause)
   }
 
   #refusal(why: string, cause?: Error): BrokerError {

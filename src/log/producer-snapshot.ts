@@ -74,10 +74,8 @@ export function encodeSnapshot(snapshot: ProducerSnapshot): Buffer {
  */
 export function readSnapshot(fileSystem: FileSystem, directory: string, offset: number): ProducerSnapshot | undefined {
   const bytes = fileSystem.readWhole(join(directory, snapshotFileName(offset)))
-  if (bytes.length < HEADER_BYTES || bytes.readUInt32BE(0) !== MAGIC) return undefined
-  const end = HEADER_BYTES + bytes.readUInt32BE(16)
-  if (end > bytes.length || crc32c(bytes, 8, end) !== bytes.readUInt32BE(4)) return undefined
-  if (readInt64(bytes, 8) !== offset) return undefined
+  const end = findEnd(bytes, offset)
+  if (end === undefined) return undefined
   const { version, leaderEpoch, producers, aborted } = JSON.parse(bytes.toString('utf8', HEADER_BYTES, end)) as {
     version: number
     leaderEpoch: number
@@ -87,7 +85,18 @@ export function readSnapshot(fileSystem: FileSystem, directory: string, offset: 
   return version === 1 ? { offset, leaderEpoch, producers: producers.map(decodeProducer), aborted } : undefined
 }
 
-/** Writes the file and makes it durable with its name; `finish` is told how that went, and is called once. */
+/** Where the payload ends; undefined for bytes that are no whole snapshot at this offset. */
+function findEnd(bytes: Buffer, offset: number): number | undefined {
+  if (bytes.length < HEADER_BYTES || bytes.readUInt32BE(0) !== MAGIC) return undefined
+  const end = HEADER_BYTES + bytes.readUInt32BE(16)
+  if (end > bytes.length || crc32c(bytes, 8, end) !== bytes.readUInt32BE(4)) return undefined
+  return readInt64(bytes, 8) === offset ? end : undefined
+}
+
+/**
+ * Writes the file and makes it durable with its name; `finish` is told how that went, and is called once. A whole one that
+ * is there already may be the only one that is: it is written again as it is, over itself.
+ */
 export function writeSnapshot(
   fileSystem: FileSystem,
   directory: string,
@@ -96,10 +105,12 @@ export function writeSnapshot(
 ): void {
   const path = join(directory, snapshotFileName(offset))
   try {
-    if (fileSystem.sizeOf(path) !== undefined) fileSystem.remove(path)
-    const file = fileSystem.open(path, 'create')
+    const found = fileSystem.sizeOf(path) === undefined ? undefined : fileSystem.readWhole(path)
+    const isWhole = found !== undefined && findEnd(found, offset) !== undefined
+    if (found !== undefined && !isWhole) fileSystem.remove(path)
+    const file = fileSystem.open(path, isWhole ? 'write' : 'create')
     try {
-      writeFully(file, bytes)
+      writeFully(file, isWhole ? found : bytes)
     } catch (error) {
       file.close()
       throw error

@@ -21,8 +21,9 @@ const SNAPSHOTS_KEPT = 2
 export class SnapshotFiles {
   readonly #context: LogContext
   readonly #directory: string
-  /** Of the files that are whole and durable, as far as is known, the newest last. */
+  /** Of the files that are there, the newest last. */
   #offsets: number[] = []
+  #newestOffset = -1
   /** Taken, and waiting for the log to be durable. */
   #taken: { readonly offset: number; readonly bytes: Buffer } | undefined
   /** Of the one that is being written, -1 while none is. */
@@ -37,9 +38,12 @@ export class SnapshotFiles {
     this.#directory = directory
   }
 
-  /** The offset of the newest one that is durable, -1 without any. */
+  /**
+   * The offset of the newest one that this process has made durable, -1 without any. One that was found may have been written
+   * by a process that was killed before its sync.
+   */
   get newestOffset(): number {
-    return this.#offsets.at(-1) ?? -1
+    return this.#newestOffset
   }
 
   /** The offset of the newest that is on its way, -1 while none is. */
@@ -88,7 +92,8 @@ export class SnapshotFiles {
         if (error === null) this.#keep(taken.offset)
         else {
           logger.warn({ directory: this.#directory, error }, 'cannot write a snapshot of the producers')
-          this.#remove(taken.offset)
+          // One that was found there before is whole all the same.
+          if (!this.#offsets.includes(taken.offset)) this.#remove(taken.offset)
         }
         // Another one may have been taken meanwhile.
         this.writeUpTo(this.#durableOffset)
@@ -113,7 +118,8 @@ export class SnapshotFiles {
   }
 
   #keep(offset: number): void {
-    this.#offsets.push(offset)
+    this.#newestOffset = offset
+    this.#offsets = [...this.#offsets.filter((other) => other !== offset), offset]
     for (const old of this.#offsets.splice(0, Math.max(0, this.#offsets.length - SNAPSHOTS_KEPT))) this.#remove(old)
   }
 

@@ -520,4 +520,12 @@ export const MUTANTS: readonly Mutant[] = [
     replace: 'if (this.#isLoaded)',
     why: 'a start forgets producers and transactions',
   },
+  {
+    name: 'a snapshot that was found is taken for durable',
+    file: 'snapshot-files.js',
+    find: 'this.#offsets = found.slice(i).toReversed();',
+    replace: 'this.#offsets = found.slice(i).toReversed();\n                this.#newestOffset = offset;',
+    habit: 'expiry',
+    why: 'retention relies on what a process wrote that was killed before its sync, and a power cut takes it',
+  },
 ]
