@@ -44,8 +44,9 @@ export class Client {
 
   /** Damage hides producers, compaction their batches; on a full disk, making room may cost the memory of what goes. */
   #isMemoryKept(model: PartitionModel): boolean {
-    const { isDamaged, wasEverFull, options } = this.#world
-    return !isDamaged && options.habits.compactedShare === 0 && (!wasEverFull || model.logStart === 0)
+    const { isDamaged, wasEverFull, plan, options } = this.#world
+    const wasFull = wasEverFull || plan.hasFilled
+    return !isDamaged && options.habits.compactedShare === 0 && (!wasFull || model.logStart === 0)
   }
 
   /** Does what an idempotent or transactional producer might, in order or out of it. */

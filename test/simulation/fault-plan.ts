@@ -107,6 +107,11 @@ export class FaultPlan {
     return undefined
   }
 
+  /** Whether one of the faults was a disk that is full. */
+  get hasFilled(): boolean {
+    return this.struck.some(({ fault }) => fault.kind === 'error' && fault.code === 'ENOSPC')
+  }
+
   /** Whether anything worse than a short read or write has happened. */
   get hasStruck(): boolean {
     return this.struck.some(({ fault }) => fault.kind === 'error')

@@ -121,8 +121,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a full disk fails the partition',
     file: LOG,
-    find: "const FULL_CODES = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);",
-    replace: 'const FULL_CODES = new Set();',
+    find: 'const isFull = FULL_CODES.has(code);',
+    replace: 'const isFull = false;',
     habit: 'fullDisk',
     why: 'produce does not go on by itself when there is room again',
   },

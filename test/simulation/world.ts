@@ -111,6 +111,7 @@ export class World {
     const { fileSystem } = this.process
     this.report.operations += fileSystem.operations
     this.report.faults += this.plan.struck.length
+    this.wasEverFull ||= this.plan.hasFilled
     this.report.traceHash = (Math.imul(this.report.traceHash, 31) + fileSystem.traceHash) >>> 0
   }
 
