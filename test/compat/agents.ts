@@ -32,7 +32,7 @@ export interface Agent {
   readonly framesSnappy: boolean
   /**
    * What its library has no words for when it sends a record. `nothing` is a record with neither key nor value, which gets
-   * an empty key.
+   * the key "nothing".
    */
   readonly cannotSend: readonly ('headers' | 'timestamps' | 'nothing')[]
   readonly isIdempotent: boolean

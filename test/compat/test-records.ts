@@ -11,7 +11,7 @@ const PARTITION_AT = 5
 function lineOf(i: number, place: { readonly partition: number; readonly offset: number }, producer: Agent): string {
   const hasHeaders = !producer.cannotSend.includes('headers')
   const isNothing = i % 11 === 0 && i % 13 === 0
-  const keyOfNone = isNothing && producer.cannotSend.includes('nothing') ? '' : null
+  const keyOfNone = isNothing && producer.cannotSend.includes('nothing') ? base64('nothing') : null
   const key = i % 11 === 0 ? keyOfNone : base64(`key-${i % 97}`)
   const value = i % 13 === 0 ? null : base64(`value-${i}-${'x'.repeat(i % 200)}`)
   const headers = hasHeaders ? [['n', base64(String(i))], ...(i % 3 === 0 ? [['empty', '']] : [])] : []
