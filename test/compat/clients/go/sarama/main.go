@@ -24,6 +24,8 @@ func settings() *sarama.Config {
 	config.ClientID = "sarama"
 	config.Version = sarama.MaxVersion
 	config.Metadata.AllowAutoTopicCreation = false
+	// A broker that starts again is away for a while.
+	config.Metadata.Retry.Max = 100
 	config.Consumer.MaxWaitTime = 200 * time.Millisecond
 	config.Consumer.Offsets.Initial = sarama.OffsetOldest
 	config.Consumer.Offsets.AutoCommit.Enable = false
