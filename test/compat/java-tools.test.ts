@@ -10,6 +10,7 @@ import { ApacheKafka, findMissingJava, JavaProgram, JavaTools } from './java.ts'
 
 const GOLDEN = new URL('golden/kafka-tools.txt', import.meta.url)
 const RUN_MS_MAX = 240_000
+const COMMIT_MS_MAX = 30_000
 
 const missing = findMissingJava()
 if (missing !== undefined) process.stderr.write(`test/compat/java-tools.test.ts is skipped: ${missing}\n`)
@@ -118,7 +119,10 @@ kafka-consumer-groups BROKER --list
 const TRANSACTIONS = `
 kafka-topics BROKER --create --topic paid --partitions 1
 kafka-producer-perf-test BROKER --topic paid --num-records 100 --record-size 10 --throughput -1 --transactional-id payments --transaction-duration-ms 60000
+kafka-transactions BROKER find-hanging --broker-id 1
+kafka-transactions BROKER find-hanging --topic paid
 kafka-transactions BROKER describe --transactional-id none
+kafka-transactions BROKER describe-producers --topic paid --partition 0
 kafka-transactions BROKER list
 kafka-transactions BROKER describe --transactional-id payments
 kafka-get-offsets BROKER --topic paid
@@ -206,6 +210,17 @@ function normalise(printed: string): string {
   return lines.map((line) => `${line}\n`).join('')
 }
 
+/** Waits until the member has committed what it has read. */
+async function committed(tools: JavaTools, target: Target): Promise<void> {
+  const bootstrap = ['--bootstrap-server', `127.0.0.1:${target.port}`]
+  const deadline = performance.now() + COMMIT_MS_MAX
+  for (;;) {
+    const { output } = await tools.run(['kafka-consumer-groups', ...bootstrap, '--describe', '--group', 'readers'])
+    if (/ 1000 +1000 +0 /.test(output)) return
+    if (performance.now() > deadline) throw new Error(`The member has not committed: ${output}`)
+  }
+}
+
 /** Types everything at a broker, and returns what there is to see then. */
 async function play(tools: JavaTools, target: Target): Promise<string> {
   const file = (name: string, text: string) => writeFileSync(join(target.directory, name), text)
@@ -228,8 +243,7 @@ async function play(tools: JavaTools, target: Target): Promise<string> {
   })
   try {
     await member.until((line) => line['o'] === 999)
-    // Its next commit comes within half a second.
-    await session.type('kafka-get-offsets BROKER --topic load\n'.repeat(3))
+    await committed(tools, target)
     await session.type(GROUPS_ACTIVE)
     await member.stop()
   } finally {
