@@ -125,6 +125,13 @@ export class SegmentPartitionLog implements PartitionLog, ReadableLog {
   get durableOffset(): number {
     return this.#durableOffset
   }
+  /**
+   * Where the oldest file begins. A log start can go back to there: before it is saved by a crash, and later by the loss of the
+   * checkpoint.
+   */
+  get firstFileOffset(): number {
+    return this.#segments[0]?.baseOffset ?? 0
+  }
   get lastStableOffset(): number {
     return this.producers.lastStableOffset()
   }

@@ -184,7 +184,7 @@ export class PartitionProducers {
   expire(since: number): void {
     if (this.#states === undefined) return
     this.#states.expire(since)
-    this.#states.aborted.trim(this.#log.logStartOffset)
+    this.#states.aborted.trim(this.#log.firstFileOffset)
     this.#dropEmpty()
   }
 
@@ -261,13 +261,13 @@ export class PartitionProducers {
   // ------------------------------------------------------------------------------------------------- loading
 
   #load(): void {
-    const { topic, partition, logStartOffset, highWatermark } = this.#log
+    const { topic, partition, highWatermark } = this.#log
     try {
       const states = new ProducerStates()
       this.#sinceSnapshotBytes = 0
       this.#walk(states, this.#restore(states))
       states.noteHighWatermark(highWatermark)
-      states.aborted.trim(logStartOffset)
+      states.aborted.trim(this.#log.firstFileOffset)
       this.#states = states.isEmpty ? undefined : states
       this.#isLoaded = true
       this.#loadError = undefined

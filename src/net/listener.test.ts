@@ -256,9 +256,9 @@ describe.each(['one buffer for all', 'data events'])('reading by %s', (way) => {
     client.socket.write(frame('p', 'x'))
     await until(() => protocol.sessions[0]?.inFlight === 1)
     const session = protocol.sessions[0]
-    for (let index = 0; index < 80 && !session.isClosed; index++) {
-      session.channel.sendBytes(Buffer.alloc(1_000_000), undefined)
-    }
+    const piece = Buffer.alloc(1_000_000)
+    const pieces = limits.OUTPUT_BYTES_HARD_MAX / piece.length + 16
+    for (let index = 0; index < pieces && !session.isClosed; index++) session.channel.sendBytes(piece, undefined)
     expect(session.isClosed).toBe(true)
   })
 
