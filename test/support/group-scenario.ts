@@ -27,7 +27,6 @@ export interface GroupScenario {
 
 /** Beyond the session timeout; the bound. */
 const PAUSE_MS_MAX = 3000
-const PARTITIONS = 12
 
 /**
  * Three members come one after the other, one leaves, one dies, while records are written into twelve partitions. Each
@@ -45,7 +44,7 @@ export async function playGroup(scenario: GroupScenario): Promise<void> {
   const shares = (counts: Readonly<Record<string, number>>, withinMs: number) =>
     expect.poll(() => [watch.count(), ...complaints()], { timeout: withinMs, interval: 100 }).toEqual([counts])
   const allRead = () =>
-    expect.poll(() => watch.recordCount, { timeout: settleMs, interval: 100 }).toBe(writer.perPartition * PARTITIONS)
+    expect.poll(() => watch.describeMissing(writer.perPartition), { timeout: settleMs, interval: 100 }).toEqual([])
   const flowing = () =>
     expect.poll(() => watch.longestPauseMs(performance.now() - 500), { timeout: settleMs }).toBeLessThan(500)
 

@@ -74,6 +74,18 @@ export class GroupWatch {
     return all.length + all.filter(({ toMs }) => toMs !== Infinity).length
   }
 
+  /** Each partition of which records have not come: the first of them, who has read those around it, and who had it. */
+  describeMissing(recordsPerPartition: number): string[] {
+    return this.#records.flatMap((records, partition) => {
+      const seen = new Set(records.map(({ offset }) => offset))
+      const missing = Array.from({ length: recordsPerPartition }, (_, offset) => offset).find((each) => !seen.has(each))
+      if (missing === undefined) return []
+      const around = records.filter(({ offset }) => Math.abs(offset - missing) < 3)
+      const owners = this.#ownerships[partition]
+      return [`partition ${partition}, offset ${missing}: ${JSON.stringify({ around, owners })}`]
+    })
+  }
+
   /** How many different records have come. */
   get recordCount(): number {
     return this.#records.reduce((sum, records) => sum + new Set(records.map(({ offset }) => offset)).size, 0)
