@@ -525,7 +525,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'snapshot-files.js',
     find: 'this.#offsets = found.slice(i).toReversed();',
     replace: 'this.#offsets = found.slice(i).toReversed();\n                this.#newestOffset = offset;',
-    habit: 'expiry',
+    habit: 'troubledStarts',
     why: 'retention relies on what a process wrote that was killed before its sync, and a power cut takes it',
   },
 ]
