@@ -4,6 +4,7 @@ import { systemClock } from '../src/base/clock.ts'
 import { nodeFileSystem } from '../src/base/file-system.ts'
 import { silentLogger } from '../src/base/logger.ts'
 import { parseTopicName } from '../src/base/topic-name.ts'
+import { NO_SETTINGS, parseTopicSettings, toLogConfig } from '../src/broker/topic-config.ts'
 import type { PartitionLog } from '../src/log/log-engine.ts'
 import { SegmentLogEngine } from '../src/log/segment-log-engine.ts'
 import { RecordBatchBuilder } from '../src/record/record-batch.ts'
@@ -22,26 +23,8 @@ const engine = await SegmentLogEngine.open({
   clock: systemClock,
   logger: silentLogger,
 })
-await engine.openTopic(TOPIC, 1, {
-  retentionMs: -1,
-  retentionBytes: -1,
-  segmentMs: 604_800_000,
-  segmentBytes: 67_108_864,
-  batchBytesMax: 8_388_608,
-  indexIntervalBytes: 4096,
-  flushPolicy: { kind: 'os' },
-  cleanupPolicy: 'delete',
-  deleteRetentionMs: 86_400_000,
-  minCompactionLagMs: 0,
-  maxCompactionLagMs: -1,
-  minCleanableDirtyRatio: 0.5,
-  timestampType: 'CreateTime',
-  timestampBeforeMaxMs: -1,
-  timestampAfterMaxMs: -1,
-  compression: 'producer',
-  gzipLevel: -1,
-  zstdLevel: 3,
-})
+const settings = parseTopicSettings({ 'retention.ms': '-1', 'flush.policy': 'os' })
+await engine.openTopic(TOPIC, 1, toLogConfig(settings, NO_SETTINGS))
 const log = engine.get(TOPIC, 0)
 if (log === undefined) throw new Error('The partition that was just opened is not there')
 await fill(log)
