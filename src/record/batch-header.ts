@@ -161,15 +161,19 @@ const INT64_FIELDS = [
   { name: 'producer id', at: PRODUCER_ID_AT },
 ] as const
 
+/** Who sends a batch, and which one of that sender's it is for its partition: what makes sending it again harmless. */
+export interface BatchProducer {
+  readonly producerId: number
+  readonly producerEpoch: number
+  readonly baseSequence: number
+}
+
 /** What `writeBatchHeader` is told. The fields of a producer are those of a batch without one unless they are given. */
-export interface BatchHeaderFields {
+export interface BatchHeaderFields extends Partial<BatchProducer> {
   readonly recordCount: number
   readonly baseTimestamp: number
   readonly maxTimestamp: number
   readonly attributes?: number
-  readonly producerId?: number
-  readonly producerEpoch?: number
-  readonly baseSequence?: number
 }
 
 /**
@@ -238,6 +242,14 @@ const hex = (value: number): string => `0x${value.toString(16).padStart(8, '0')}
 export interface RecordHeader {
   readonly key: string
   readonly value: Buffer | null
+}
+
+/** Gives a batch that takes up all of a buffer to another producer, or another place among its batches; then the checksum. */
+export function setBatchProducer(batch: Buffer, producer: BatchProducer): void {
+  writeInt64(batch, PRODUCER_ID_AT, producer.producerId)
+  batch.writeInt16BE(producer.producerEpoch, PRODUCER_EPOCH_AT)
+  batch.writeInt32BE(producer.baseSequence, BASE_SEQUENCE_AT)
+  batch.writeUInt32BE(crc32c(batch, ATTRIBUTES_AT, batch.length), CRC_AT)
 }
 
 /** What a broker changes of a batch that it takes. */

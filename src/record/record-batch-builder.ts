@@ -3,7 +3,7 @@ import { viewBytes } from '../base/bytes.ts'
 import type { ViewedBytes } from '../base/bytes.ts'
 import { varintBytes, writeVarint } from '../base/varint.ts'
 import { BATCH_HEADER_BYTES, writeBatchHeader } from './batch-header.ts'
-import type { RecordHeader } from './batch-header.ts'
+import type { BatchProducer, RecordHeader } from './batch-header.ts'
 
 const NO_HEADERS: readonly RecordHeader[] = []
 const ARENA_BYTES_MIN = 64 * 1024
@@ -13,8 +13,8 @@ const ARENA_BYTES_KEPT = 16 * 1024 * 1024
 const RECORD_OVERHEAD_BYTES_MAX = 40
 
 /**
- * Makes record batches: `begin`, `add` for each record, `finish`. Uncompressed, without producer id, timestamps as the
- * records say them, base offset 0, leader epoch -1.
+ * Makes record batches: `begin`, `add` for each record, `finish`. Uncompressed, without producer id unless one is given,
+ * timestamps as the records say them, base offset 0, leader epoch -1.
  *
  * Batches are written one behind the other into an arena. A finished batch stays as it is until `reset`, which the owner
  * calls when the log has written everything it was given: at the start of a turn of the event loop, not between two
@@ -101,7 +101,7 @@ export class RecordBatchBuilder {
   }
 
   /** Completes the open batch and returns it: a view of the arena, which stays as it is until `reset`. */
-  finish(): Buffer {
+  finish(producer?: BatchProducer): Buffer {
     assert(this.#isOpen && this.#recordCount > 0, 'only an open record batch with records can be finished')
     const arena = this.#arena.buffer
     const start = this.#start
@@ -110,6 +110,7 @@ export class RecordBatchBuilder {
       recordCount: this.#recordCount,
       baseTimestamp: this.#baseTimestamp,
       maxTimestamp: this.#maxTimestamp,
+      ...producer,
     })
     this.#isOpen = false
     this.#recordCount = 0
