@@ -224,9 +224,7 @@ let groupsPlayed = 0
 
 testWithKcat.each(['range', 'cooperative-sticky'])(
   'a group shares twelve partitions while members come, leave and die: %s',
-  // In one run of some ten a record is not printed after the group was shared out anew. No other client has lost one there;
-  // whether kcat drops it, as it does when it ends, is not known. FINDINGS.md has more.
-  { timeout: 90_000, retry: 2 },
+  { timeout: 90_000 },
   async (assignor) => {
     const topic = `shared-${assignor}-${++groupsPlayed}`
     await json.ask(1, { topic, partitions: PARTITIONS })

@@ -60,10 +60,10 @@ export async function playGroup(scenario: GroupScenario): Promise<void> {
   if (scenario.isQuietWhileLeaving === true) {
     await writer.rest()
     await allRead()
-    writer.goOn()
   }
   const leftMs = performance.now()
   await two.leave()
+  if (scenario.isQuietWhileLeaving === true) writer.goOn()
   await shares({ one: 6, three: 6 }, settleMs)
   await flowing()
   expect(watch.longestPauseMs(leftMs)).toBeLessThan(PAUSE_MS_MAX)
