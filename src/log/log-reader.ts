@@ -30,6 +30,8 @@ export interface ReadableLog {
   readonly highWatermark: number
   readonly lastStableOffset: number
   readonly segments: readonly Segment[]
+  /** Why nothing can be appended, if so. The log may then be longer than it looks: the next start finds out. */
+  readonly failure: Error | undefined
 }
 
 /** A record that was looked for by its time. */
@@ -81,9 +83,9 @@ export class LogReader {
     done: (error: Error | undefined, batches: ReadBatches) => void,
     isolation: Isolation,
   ): void {
-    if (fromOffset < this.#log.logStartOffset || fromOffset > this.#log.logEndOffset) {
-      return done(this.outOfRange(fromOffset), NOTHING)
-    }
+    const { logStartOffset, logEndOffset, failure } = this.#log
+    if (fromOffset > logEndOffset && failure !== undefined) return done(this.#unknownEnd(fromOffset, failure), NOTHING)
+    if (fromOffset < logStartOffset || fromOffset > logEndOffset) return done(this.outOfRange(fromOffset), NOTHING)
     const endOffset = isolation === 'read_committed' ? this.#log.lastStableOffset : this.#log.highWatermark
     if (fromOffset >= endOffset) return done(undefined, NOTHING)
     try {
@@ -322,6 +324,14 @@ export class LogReader {
     }
     if ((error as NodeJS.ErrnoException).code === undefined) return error
     return new BrokerError('KAFKA_STORAGE_ERROR', `${where}: ${error.message}`, { cause: error })
+  }
+
+  /** A reader that was told `OFFSET_OUT_OF_RANGE` would begin anew somewhere else, though its record may be there. */
+  #unknownEnd(offset: number, cause: Error): BrokerError {
+    const { topic, partition, logEndOffset } = this.#log
+    const where = `Cannot read topic "${topic}", partition ${partition} from offset ${offset}`
+    const why = `what there is from ${logEndOffset} on is not known until the next start (${cause.message})`
+    return new BrokerError('KAFKA_STORAGE_ERROR', `${where}: ${why}`, { cause })
   }
 
   outOfRange(offset: number): BrokerError {

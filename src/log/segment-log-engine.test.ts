@@ -79,6 +79,25 @@ test.each([
   await engine.close()
 })
 
+test('a reader behind what a failed recovery could show is not sent back to the beginning', async () => {
+  let engine = await openEngine(directory.path)
+  for (const value of ['a', 'b', 'c']) await append(logOf(engine), [value])
+  const { fileSystem, faults } = makeFaultyDisk()
+  faults.beforeWrite = (path, bytes) => {
+    if (path.endsWith('.log')) throw Object.assign(new Error('EIO: i/o error, write'), { code: 'EIO' })
+    return bytes
+  }
+  engine = await openEngine(directory.path, {}, { fileSystem })
+  const recovered = logOf(engine).highWatermark
+  expect(recovered).toBeLessThan(3)
+  await expect(read(logOf(engine), 3)).rejects.toMatchObject({ code: 'KAFKA_STORAGE_ERROR' })
+  await expect(read(logOf(engine), 3)).rejects.toThrow(`what there is from ${recovered} on is not known`)
+  await engine.close()
+  engine = await openEngine(directory.path)
+  expect([...(await readAll(logOf(engine))).values()]).toEqual(['a', 'b', 'c'])
+  await engine.close()
+})
+
 test('damage below the recovery point is reported to whoever reads there, and nowhere else', async () => {
   let engine = await openEngine(directory.path, { indexIntervalBytes: 1 })
   for (const value of ['first', 'second', 'third']) await append(logOf(engine), [value])
