@@ -76,7 +76,7 @@ export async function measureKafka(context: BenchContext): Promise<ExperimentRes
 }
 
 async function measureOne(context: BenchContext, contender: Startable): Promise<Run> {
-  const records = context.isQuick ? 200_000 : 2_000_000
+  const records = context.isQuick ? 200_000 : 6_000_000
   await warmMemory(context)
   return withServer(context, contender, async ({ process, port, firstAnswerMs }) => {
     const target = `--bootstrap-server 127.0.0.1:${port} --topic ${TOPIC} --num-records ${records}`
