@@ -73,6 +73,22 @@ test.each(LENGTHS)('%d bytes there and back', (length) => {
   expect(decode(bytes.toString('base64'))).toEqual(bytes)
 })
 
+// What is longer than 49,152 bytes is done in pieces.
+test.each([49_151, 49_152, 49_153, 49_155, 98_304, 150_001])('%d bytes there and back', (length) => {
+  const bytes = Buffer.alloc(length, 'any text')
+  expect(encode(bytes) === bytes.toString('base64')).toBe(true)
+  expect(decode(bytes.toString('base64'))?.equals(bytes)).toBe(true)
+})
+
+test('a fault in any piece of a long text is found', () => {
+  const text = Buffer.alloc(150_000, 0xa7).toString('base64')
+  for (const at of [0, 65_535, 65_536, 65_537, 131_072, text.length - 5, text.length - 1]) {
+    for (const wrong of ['-', '=', '\n', '!']) {
+      expect(decode(text.slice(0, at) + wrong + text.slice(at + 1))).toBeUndefined()
+    }
+  }
+})
+
 test('any bytes come back', () => {
   checkProperty(
     fc.property(fc.uint8Array({ maxLength: 2000, size: 'max' }), (array) => {

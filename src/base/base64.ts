@@ -30,6 +30,12 @@ for (const [high, first] of ALPHABET.entries()) {
 
 const DECODED_HERE_CHARACTERS_MAX = 1024
 const ENCODED_HERE_BYTES_MAX = 384
+/**
+ * The string in between is made for so much at a time. One for a whole megabyte would be new memory for every text, which
+ * costs four times what decoding it does.
+ */
+const CHUNK_BYTES = 48 * 1024
+const CHUNK_CHARACTERS = (CHUNK_BYTES / 3) * 4
 
 /**
  * Decodes the base64 text that begins at `at`, as far as it goes but not beyond `end`, to `to` in `target`, and returns
@@ -77,11 +83,16 @@ function decodeLong(source: ViewedBytes, at: number, end: number, target: Viewed
   const quoteAt = buffer.indexOf(0x22, at)
   const textEnd = quoteAt === -1 || quoteAt > end ? end : quoteAt
   const wholeGroupsEnd = at + Math.max(0, Math.floor((textEnd - at - 1) / 4) * 4)
-  const characters = buffer.latin1Slice(at, wholeGroupsEnd)
-  const bytes = (characters.length / 4) * 3
-  const isClean = !characters.includes(HYPHEN) && !characters.includes(UNDERSCORE)
-  if (!isClean || target.buffer.base64Write(characters, to, bytes) !== bytes) return at
-  return decodeBase64(source, wholeGroupsEnd, end, target, to + bytes)
+  while (at < wholeGroupsEnd) {
+    const chunkEnd = Math.min(at + CHUNK_CHARACTERS, wholeGroupsEnd)
+    const characters = buffer.latin1Slice(at, chunkEnd)
+    const bytes = (characters.length / 4) * 3
+    const isClean = !characters.includes(HYPHEN) && !characters.includes(UNDERSCORE)
+    if (!isClean || target.buffer.base64Write(characters, to, bytes) !== bytes) return at
+    at = chunkEnd
+    to += bytes
+  }
+  return decodeBase64(source, at, end, target, to)
 }
 
 /** How many bytes a well-formed base64 text stands for. */
@@ -104,8 +115,11 @@ export function encodeBase64(source: ViewedBytes, at: number, end: number, targe
   const { buffer } = source
   const out = target.buffer
   if (end - at > ENCODED_HERE_BYTES_MAX) {
-    const text = buffer.base64Slice(at, end)
-    return to + out.latin1Write(text, to, text.length)
+    for (; at < end; at += CHUNK_BYTES) {
+      const text = buffer.base64Slice(at, Math.min(at + CHUNK_BYTES, end))
+      to += out.latin1Write(text, to, text.length)
+    }
+    return to
   }
   const from = source.view
   const into = target.view
