@@ -4,7 +4,9 @@ import type { CommittedOffsets } from '../groups/committed-offsets.ts'
 import type { GroupCoordinator } from '../groups/coordinator.ts'
 import type { Acks, AppendWaiter, Isolation, LogEngine, PartitionLog, ReadBatches } from '../log/log-engine.ts'
 import type { Metrics } from '../metrics/metrics.ts'
+import { getProducerEpoch, getProducerId, isTransactional } from '../record/record-batch.ts'
 import { BatchIntake } from './batch-intake.ts'
+import { checkBatch } from './check-batch.ts'
 import type { TransactionCoordinator } from '../transactions/coordinator.ts'
 import type { ProducerIds } from '../transactions/producer-ids.ts'
 import type { LogWatch } from './log-watches.ts'
@@ -134,6 +136,23 @@ export class Broker {
   /** The partition for the records without a key of one request: the next one at each call. */
   choosePartition(topic: Topic): number {
     return this.#keyless.next(topic.name, topic.partitionCount)
+  }
+
+  /**
+   * Takes the batch that a producer has sent for a partition and returns what is to be appended to which log: the batch
+   * itself, which may have been changed where it lies, or another one in its place. Nothing is appended yet.
+   *
+   * @throws BrokerError UNKNOWN_TOPIC_OR_PARTITION, or as `checkBatch`, `TransactionCoordinator.checkProduce` and
+   * `BatchIntake.take`
+   */
+  takeBatch(topicName: string, partition: number, batch: Buffer | null): { log: PartitionLog; batch: Buffer } {
+    const topic = this.topics.getExisting(topicName)
+    const log = this.getLog(topicName, partition)
+    checkBatch(batch, topic.config)
+    if (isTransactional(batch, 0)) {
+      this.transactions.checkProduce(getProducerId(batch, 0), getProducerEpoch(batch, 0), topicName, partition)
+    }
+    return { log, batch: this.intake.take(batch, topic.config) }
   }
 
   /**

@@ -1,26 +1,8 @@
 import { assert } from '../../../base/assert.ts'
-import { crc32c } from '../../../base/crc32c.ts'
 import type { RecordFault } from '../../../broker/batch-intake.ts'
 import { RecordsRefused } from '../../../broker/batch-intake.ts'
 import type { AppendWaiter, PartitionLog } from '../../../log/log-engine.ts'
-import {
-  BATCH_HEADER_BYTES,
-  findBatchFault,
-  getBaseOffset,
-  getBaseSequence,
-  getBatchBytes,
-  getCodec,
-  getCrc,
-  getLastOffsetDelta,
-  getMagic,
-  getMaxTimestamp,
-  getProducerEpoch,
-  getProducerId,
-  getRecordCount,
-  hasLogAppendTime,
-  isControlBatch,
-  isTransactional,
-} from '../../../record/record-batch.ts'
+import { getCodec, getMaxTimestamp, getRecordCount, hasLogAppendTime } from '../../../record/record-batch.ts'
 import type { ResponseOf } from '../api.ts'
 import type { Produce } from '../apis/00-produce.ts'
 import type { RequestContext } from '../context.ts'
@@ -36,8 +18,6 @@ const ACKS = new Map<number, 0 | 1 | 'all'>([
   [-1, 'all'],
 ])
 const ZSTD_SINCE = 7
-/** What the checksum of a batch covers begins here. */
-const CHECKED_FROM = 21
 
 /**
  * Appends the batches where they lie in the frame: they are written before the turn ends. All are appended within this
@@ -53,14 +33,9 @@ export const produce: Handler<typeof Produce, RequestContext> = (request, contex
         if (acks === undefined) {
           throw new Refusal('INVALID_REQUIRED_ACKS', `Cannot wait for acks=${request.acks}: it must be 0, 1 or -1`)
         }
-        const topic = context.broker.topics.getExisting(name)
-        const log = context.broker.getLog(name, index)
-        checkBatch(records, context.version, topic.config)
-        if (isTransactional(records, 0)) {
-          const producerId = getProducerId(records, 0)
-          context.broker.transactions.checkProduce(producerId, getProducerEpoch(records, 0), name, index)
-        }
-        return { log, batch: context.broker.intake.take(records, topic.config), acks }
+        const taken = context.broker.takeBatch(name, index, records)
+        if (records !== null) checkCodec(records, context.version)
+        return { ...taken, acks }
       }),
     ),
   }))
@@ -147,60 +122,11 @@ class PendingProduce {
   }
 }
 
-/**
- * Kafka's conditions for what a producer may send for one partition.
- *
- * @throws Refusal
- */
-function checkBatch(
-  batch: Buffer | null,
-  version: number,
-  limits: { readonly batchBytesMax: number; readonly segmentBytes: number },
-): asserts batch is Buffer {
-  if (batch === null || batch.length === 0) throw invalid('there is no record batch')
-  if (batch.length < BATCH_HEADER_BYTES) throw corrupt(`${batch.length} bytes are no record batch`)
-  if (getMagic(batch, 0) !== 2) throw invalid(`its format is ${getMagic(batch, 0)}, only 2 is taken`)
-  const batchBytes = getBatchBytes(batch, 0)
-  if (batchBytes < batch.length && batchBytes >= BATCH_HEADER_BYTES)
-    throw invalid('there is more than one record batch')
-  if (batch.length > limits.batchBytesMax) {
-    throw new Refusal('MESSAGE_TOO_LARGE', tooLarge(batch.length, limits.batchBytesMax, 'max.message.bytes'))
-  }
-  if (batch.length > limits.segmentBytes) {
-    throw new Refusal('RECORD_LIST_TOO_LARGE', tooLarge(batch.length, limits.segmentBytes, 'segment.bytes'))
-  }
-  const fault = findBatchFault(batch, 0, batch.length)
-  if (fault !== undefined) {
-    // With the right checksum it came as it was sent, and sending it again does not help.
-    const isAsSent = batchBytes === batch.length && crc32c(batch, CHECKED_FROM, batch.length) === getCrc(batch, 0)
-    throw isAsSent ? invalid(fault) : corrupt(fault)
-  }
-  const recordCount = getRecordCount(batch, 0)
-  if (recordCount === 0 || getLastOffsetDelta(batch, 0) !== recordCount - 1) {
-    throw invalid(`it has ${recordCount} records and ${getLastOffsetDelta(batch, 0) + 1} offsets`)
-  }
-  if (getBaseOffset(batch, 0) !== 0) throw invalid(`its base offset is ${getBaseOffset(batch, 0)}, not 0`)
-  if (isControlBatch(batch, 0)) throw invalid('it is a control batch, which only brokers write')
-  if (getProducerId(batch, 0) >= 0 && getBaseSequence(batch, 0) < 0) throw invalid('it has a producer and no sequence')
-  if (hasLogAppendTime(batch, 0)) {
-    throw new Refusal('INVALID_TIMESTAMP', 'Cannot append a batch with log append time: only the broker sets that')
-  }
-  if (version < ZSTD_SINCE && getCodec(batch, 0) === 'zstd') {
-    throw new Refusal(
-      'UNSUPPORTED_COMPRESSION_TYPE',
-      `Cannot take zstd in version ${version}: ${ZSTD_SINCE} or later can`,
-    )
-  }
-}
-
-function invalid(why: string): Refusal {
-  return new Refusal('INVALID_RECORD', `Cannot append the batch: ${why}`)
-}
-
-function corrupt(why: string): Refusal {
-  return new Refusal('CORRUPT_MESSAGE', `Cannot append the batch: ${why}`)
-}
-
-function tooLarge(bytes: number, bytesMax: number, key: string): string {
-  return `Cannot append a batch of ${bytes} bytes: at most ${bytesMax} (${key})`
+/** @throws Refusal */
+function checkCodec(batch: Buffer, version: number): void {
+  if (version >= ZSTD_SINCE || getCodec(batch, 0) !== 'zstd') return
+  throw new Refusal(
+    'UNSUPPORTED_COMPRESSION_TYPE',
+    `Cannot take zstd in version ${version}: ${ZSTD_SINCE} or later can`,
+  )
 }
