@@ -65,6 +65,7 @@ const TABLES: Readonly<Record<string, () => Table>> = {
     ['partitions of the broker', many(PARTITIONS_MAX), 'refused'],
     ['payload of a frame', formatSize(FRAME_PAYLOAD_BYTES_MAX), 'refused, and the connection closed'],
     ['records of a PRODUCE', many(jsonLimits.RECORDS_PER_REQUEST_MAX), 'refused'],
+    ['record batches of a PRODUCE_BATCHES', many(jsonLimits.BATCHES_PER_REQUEST_MAX), 'refused'],
     ['`maxBytes` of a FETCH', formatSize(jsonLimits.FETCH_BYTES_MAX), 'this much is read'],
     ['`maxWaitMs` of a FETCH', formatDuration(jsonLimits.FETCH_WAIT_MS_MAX), 'answered after this time'],
     ['requests in flight, one connection', many(netLimits.REQUESTS_IN_FLIGHT_MAX), 'the connection is not read'],

@@ -10,3 +10,5 @@ export const FETCH_OFFSETS = 8
 export const DELETE_TOPIC = 9
 export const ALTER_TOPIC = 10
 export const DELETE_RECORDS = 13
+export const INIT_PRODUCER_ID = 15
+export const PRODUCE_BATCHES = 16

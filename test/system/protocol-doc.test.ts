@@ -7,6 +7,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import * as netLimits from '../../src/net/limits.ts'
 import * as limits from '../../src/protocols/json/limits.ts'
 import { FRAME_PAYLOAD_BYTES_MAX, FRAME_TYPES, WIRE_ERRORS } from '../../src/protocols/json/wire.ts'
+import { RawClient } from '../support/raw-client.ts'
 import type { TestBroker } from '../support/start-broker.ts'
 import { startTestBroker } from '../support/start-broker.ts'
 
@@ -56,6 +57,7 @@ test('the document has the limits that the code has', () => {
   const numbers = [
     FRAME_PAYLOAD_BYTES_MAX,
     limits.RECORDS_PER_REQUEST_MAX,
+    limits.BATCHES_PER_REQUEST_MAX,
     limits.RECORD_TEXT_BYTES_MAX,
     limits.FETCH_BYTES_DEFAULT,
     limits.FETCH_BYTES_MAX,
@@ -82,6 +84,18 @@ test('the exchange in bytes is what a new broker does', async () => {
     await expect.poll(() => received.toString('hex')).toBe(answers[index].toString('hex'))
   }
   socket.destroy()
+})
+
+test('the exchanges in JSON are what a new broker does', async () => {
+  const [lines] = blocks('exchange').map((block) => block.trimEnd().split('\n'))
+  const fresh = await startTestBroker()
+  const client = await RawClient.connect(fresh.port)
+  for (let at = 0; at < lines.length; at += 2) {
+    const [, type, request] = /^→ (\d+) (.*)$/.exec(lines[at]) ?? []
+    expect(`← ${(await client.ask(Number(type), request)).text}`).toBe(lines[at + 1])
+  }
+  client.close()
+  await fresh.stop()
 })
 
 test('the client in Node runs', async () => {

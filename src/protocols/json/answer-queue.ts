@@ -3,7 +3,7 @@ import type { Channel, Lent } from '../../net/protocol.ts'
 import { encodeError, encodeHeader, toWireError } from './errors.ts'
 import type { OperationMeter } from './meters.ts'
 import type { TurnClock } from './turn-clock.ts'
-import type { ErrorAnswer } from './wire.ts'
+import type { ErrorAnswer, WireErrorCode } from './wire.ts'
 import { FRAME_HEADER_BYTES } from './wire.ts'
 
 /**
@@ -15,6 +15,8 @@ import { FRAME_HEADER_BYTES } from './wire.ts'
  * | read  | FETCH                       | write, other                           |
  * | other | all others                  | write, other                           |
  *
+ * PRODUCE_BATCHES is as PRODUCE.
+ *
  * So whatever a client sends in a row takes effect in that row, a producer's requests still share a sync of the log, and
  * nothing waits for a FETCH that waits for data.
  */
@@ -22,6 +24,8 @@ export type RequestClass = 'write' | 'read' | 'other'
 
 /** Answers of so many bytes are rather copied than sent as a piece of their own, which costs as much as copying them. */
 const COPIED_BYTES_MAX = 8 * 1024
+
+const NOTHING_REFUSED: readonly WireErrorCode[] = []
 
 /** A request that was taken and is not answered. It is on the road of every record: one small object, no closures. */
 export class Exchange {
@@ -48,16 +52,16 @@ export class Exchange {
     queue.add(this)
   }
 
-  /** Answers with a payload of ASCII JSON. */
-  succeed(payload: string): void {
-    this.meter.countOk(this.queue.clock.monotonic() - this.startedAtMs)
+  /** Answers with a payload of ASCII JSON. `refused` are the codes of the parts that it refuses. */
+  succeed(payload: string, refused: readonly WireErrorCode[] = NOTHING_REFUSED): void {
+    this.#countAnswered(refused)
     this.text = payload
     this.queue.settled(this)
   }
 
   /** Answers with a whole frame. `owner` is told when it has been sent, or when nobody wants it. */
-  succeedWithFrame(frame: Buffer, owner: Lent | undefined): void {
-    this.meter.countOk(this.queue.clock.monotonic() - this.startedAtMs)
+  succeedWithFrame(frame: Buffer, owner: Lent | undefined, refused: readonly WireErrorCode[] = NOTHING_REFUSED): void {
+    this.#countAnswered(refused)
     this.frame = frame
     this.owner = owner
     this.queue.settled(this)
@@ -76,6 +80,12 @@ export class Exchange {
 
   /** The client is gone: what waits on its behalf is to be taken back. */
   abandon(): void {}
+
+  #countAnswered(refused: readonly WireErrorCode[]): void {
+    const milliseconds = this.queue.clock.monotonic() - this.startedAtMs
+    if (refused.length === 0) this.meter.countOk(milliseconds)
+    else this.meter.countRefused(refused, milliseconds)
+  }
 }
 
 /** The requests of one connection that are in flight, and the sending of their answers in the order of the requests. */

@@ -8,6 +8,7 @@ import { UNPACKED_BYTES_MAX } from '../../record/record-batch.ts'
 import { encodeAnswer } from './errors.ts'
 import { Meters, PROTOCOL_NAME } from './meters.ts'
 import { Fetcher } from './operations/fetch.ts'
+import { BatchProducer } from './operations/produce-batches.ts'
 import { Producer } from './operations/produce.ts'
 import type { DoorParts } from './session.ts'
 import { JsonSession, RefusingSession } from './session.ts'
@@ -24,6 +25,7 @@ export class JsonDoor implements RefusableProtocol {
   readonly errorNames = Object.keys(WIRE_ERRORS)
   readonly #parts: DoorParts
   readonly #producer: Producer
+  readonly #batchProducer: BatchProducer
 
   constructor(options: {
     readonly broker: Broker
@@ -36,11 +38,13 @@ export class JsonDoor implements RefusableProtocol {
     const { broker, clock, logger, metrics, unpackedBytesMax = UNPACKED_BYTES_MAX } = options
     const meters = new Meters(metrics)
     this.#producer = new Producer(broker, meters)
+    this.#batchProducer = new BatchProducer(broker, meters)
     this.#parts = {
       context: { broker, logger },
       clock: new TurnClock(clock),
       meters,
       producer: this.#producer,
+      batchProducer: this.#batchProducer,
       fetcher: new Fetcher(broker, unpackedBytesMax),
     }
   }
@@ -61,6 +65,7 @@ export class JsonDoor implements RefusableProtocol {
 
   turnBegan(): void {
     this.#producer.turnBegan()
+    this.#batchProducer.turnBegan()
   }
 
   open(channel: Channel, refusal: string | undefined): Session {

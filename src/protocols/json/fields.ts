@@ -1,4 +1,5 @@
 import type { BrokerError } from '../../base/broker-error.ts'
+import { isTopicName, TOPIC_NAME_RULE } from '../../base/topic-name.ts'
 import { quote, refuse } from './payload.ts'
 import type { OperationName, TopicConfigText, TopicPartitions } from './wire.ts'
 
@@ -18,10 +19,13 @@ export const PARTITION_RANGE: IntegerRange = { min: 0, max: 0x7fffffff }
 export class Fields {
   readonly #operation: OperationName
   readonly #object: Record<string, unknown>
+  readonly #path: string
 
-  constructor(operation: OperationName, object: Record<string, unknown>) {
+  /** `path` stands before the names of fields in refusals: that of an object within the request, with its dot. */
+  constructor(operation: OperationName, object: Record<string, unknown>, path = '') {
     this.#operation = operation
     this.#object = object
+    this.#path = path
   }
 
   /** @throws BrokerError INVALID_REQUEST, as every method here */
@@ -33,6 +37,13 @@ export class Fields {
     const value = this.#get(name)
     if (value === undefined || typeof value === 'string') return value
     throw this.#wrong(name, value, 'text is needed')
+  }
+
+  /** The name of a topic, which may or may not be there: one that no topic can have is refused. */
+  topicName(name: string): string {
+    const text = this.text(name)
+    if (isTopicName(text)) return text
+    throw this.#wrong(name, text, TOPIC_NAME_RULE)
   }
 
   integer(name: string, range: IntegerRange): number {
@@ -78,6 +89,40 @@ export class Fields {
     return map
   }
 
+  /** An array of objects, one at the least; `what` says what they are, in the plural. */
+  objects(name: string, what: string, countMax: number): readonly Fields[] {
+    const value = this.#get(name)
+    if (value === undefined) return this.#missing(name, `an array of ${what} is needed`)
+    if (!Array.isArray(value)) throw this.#wrong(name, value, `an array of ${what} is needed`)
+    if (value.length === 0 || value.length > countMax) {
+      const count = `with ${value.length} ${what} in ${JSON.stringify(this.#path + name)}`
+      throw refuse(this.#operation, count, `1 to ${countMax} are needed`)
+    }
+    return value.map((item: unknown, index) => {
+      const path = `${name}[${index}]`
+      if (typeof item !== 'object' || item === null || Array.isArray(item)) {
+        throw this.#wrong(path, item, 'an object is needed')
+      }
+      return new Fields(this.#operation, item as Record<string, unknown>, `${this.#path}${path}.`)
+    })
+  }
+
+  /** What a producer waits for; everything when it does not say. */
+  acks(): 0 | 1 | 'all' {
+    switch (this.#get('acks')) {
+      case undefined:
+      case 'all':
+      case -1:
+        return 'all'
+      case 0:
+        return 0
+      case 1:
+        return 1
+      default:
+        throw this.wrong('acks', '"all", -1, 1 or 0 is needed')
+    }
+  }
+
   optionalPartitions(name: string): readonly TopicPartitions[] | undefined {
     const value = this.#get(name)
     if (value === undefined) return undefined
@@ -99,11 +144,11 @@ export class Fields {
   }
 
   #wrong(name: string, value: unknown, right: string): BrokerError {
-    return refuse(this.#operation, `with ${JSON.stringify(name)} ${quote(value)}`, right)
+    return refuse(this.#operation, `with ${JSON.stringify(this.#path + name)} ${quote(value)}`, right)
   }
 
   #missing(name: string, right: string): never {
-    throw refuse(this.#operation, `without ${JSON.stringify(name)}`, right)
+    throw refuse(this.#operation, `without ${JSON.stringify(this.#path + name)}`, right)
   }
 }
 

@@ -3,6 +3,9 @@ import { FRAME_HEADER_BYTES, FRAME_PAYLOAD_BYTES_MAX } from './wire.ts'
 /** Records of one PRODUCE: a frame could hold millions of empty ones. */
 export const RECORDS_PER_REQUEST_MAX = 100_000
 
+/** Record batches of one PRODUCE_BATCHES: a frame could hold 70,000 small ones, each of which costs some microseconds. */
+export const BATCHES_PER_REQUEST_MAX = 1_000
+
 /** What a FETCH answer with one record has besides the texts of key, value and headers is shorter than this. */
 const FETCH_ANSWER_OVERHEAD_BYTES_MAX = 256
 

@@ -9,6 +9,8 @@ export const PROTOCOL_NAME = 'json'
 
 /** Operations that have an `endpoint` of their own; the others share one, as administration. */
 const ENDPOINT_TYPE_MAX = FRAME_TYPES.HEARTBEAT
+/** Those that do the same as one of the first. */
+const SHARED_ENDPOINTS: Partial<Record<OperationName, string>> = { PRODUCE_BATCHES: 'produce' }
 
 /** The series of one operation, looked up once. */
 export class OperationMeter {
@@ -41,6 +43,14 @@ export class OperationMeter {
     else this.#clientErrors.add(1)
     this.#seconds.observe(milliseconds / 1000)
   }
+
+  /** Counts a request of which parts were refused, one code for each of them. */
+  countRefused(codes: readonly WireErrorCode[], milliseconds: number): void {
+    for (const code of codes) this.#errors.get(code)?.add(1)
+    if (codes.some(isServerError)) this.#serverErrors.add(1)
+    else this.#clientErrors.add(1)
+    this.#seconds.observe(milliseconds / 1000)
+  }
 }
 
 /** Everything that the JSON door counts. */
@@ -60,7 +70,7 @@ export class Meters {
     const ofType: (OperationMeter | undefined)[] = []
     for (const [name, type] of Object.entries(FRAME_TYPES) as [OperationName, number][]) {
       const operation = name.toLowerCase()
-      const endpoint = type <= ENDPOINT_TYPE_MAX ? operation : 'admin'
+      const endpoint = SHARED_ENDPOINTS[name] ?? (type <= ENDPOINT_TYPE_MAX ? operation : 'admin')
       ofType[type] = new OperationMeter(metrics, operation, endpoint, errors)
     }
     this.#ofType = ofType

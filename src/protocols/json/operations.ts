@@ -10,6 +10,7 @@ import { deleteRecords } from './operations/delete-records.ts'
 import { deleteTopic } from './operations/delete-topic.ts'
 import { fetchOffsets } from './operations/fetch-offsets.ts'
 import { heartbeat } from './operations/heartbeat.ts'
+import { initProducerId } from './operations/init-producer-id.ts'
 import { listGroups } from './operations/list-groups.ts'
 import { listOffsets } from './operations/list-offsets.ts'
 import { metadata } from './operations/metadata.ts'
@@ -35,9 +36,10 @@ const TABLE = {
   DELETE_OFFSETS: { requestClass: 'other', operation: deleteOffsets },
   DELETE_RECORDS: { requestClass: 'other', operation: deleteRecords },
   BROKER_INFO: { requestClass: 'other', operation: brokerInfo },
-} as const satisfies Record<Exclude<OperationName, 'PRODUCE' | 'FETCH'>, Omit<Entry, 'name'>>
+  INIT_PRODUCER_ID: { requestClass: 'other', operation: initProducerId },
+} as const satisfies Record<Exclude<OperationName, 'PRODUCE' | 'FETCH' | 'PRODUCE_BATCHES'>, Omit<Entry, 'name'>>
 
-/** Every operation by its frame type, but for PRODUCE and FETCH, which work on bytes and not on fields. */
+/** Every operation by its frame type, but for those that work on bytes and not on fields. */
 export const OPERATIONS: ReadonlyMap<number, Entry> = new Map(
   Object.entries(TABLE).map(([name, entry]) => {
     const operationName = name as keyof typeof TABLE

@@ -45,7 +45,7 @@ export class ProduceParser {
     request.topic = fields.text('topic')
     // Adding zero makes a plain one of a negative one.
     request.partition = fields.integer('partition', PARTITION_RANGE) + 0
-    request.acks = parseAcks(object.acks, fields)
+    request.acks = fields.acks()
     const { records } = object
     if (!Array.isArray(records)) throw wrongRecords(records)
     if (records.length === 0) throw refuse('PRODUCE', 'with "records" []', 'at least one record is needed')
@@ -123,22 +123,6 @@ export class ProduceParser {
       headers.push({ key, value: bytes })
     }
     return headers
-  }
-}
-
-function parseAcks(value: unknown, fields: Fields): 0 | 1 | 'all' {
-  switch (value) {
-    case undefined:
-    case null:
-    case 'all':
-    case -1:
-      return 'all'
-    case 0:
-      return 0
-    case 1:
-      return 1
-    default:
-      throw fields.wrong('acks', '"all", -1, 1 or 0 is needed')
   }
 }
 

@@ -7,6 +7,7 @@ import { Fields } from './fields.ts'
 import type { Meters } from './meters.ts'
 import { OPERATIONS } from './operations.ts'
 import type { Fetcher } from './operations/fetch.ts'
+import type { BatchProducer } from './operations/produce-batches.ts'
 import type { Producer } from './operations/produce.ts'
 import { parsePayload } from './payload.ts'
 import type { TurnClock } from './turn-clock.ts'
@@ -18,6 +19,7 @@ export interface DoorParts {
   readonly clock: TurnClock
   readonly meters: Meters
   readonly producer: Producer
+  readonly batchProducer: BatchProducer
   readonly fetcher: Fetcher
 }
 
@@ -50,6 +52,9 @@ export class JsonSession implements Session {
     if (type === FRAME_TYPES.PRODUCE) {
       if (!this.#queue.mayStart('write')) return false
       this.#parts.producer.take(this.#queue, meter, buffer, payloadStart, end)
+    } else if (type === FRAME_TYPES.PRODUCE_BATCHES) {
+      if (!this.#queue.mayStart('write')) return false
+      this.#parts.batchProducer.take(this.#queue, meter, buffer, payloadStart, end)
     } else if (type === FRAME_TYPES.FETCH) {
       if (!this.#queue.mayStart('read')) return false
       if (!this.#parts.fetcher.take(this.#queue, meter, buffer.subarray(payloadStart, end))) return false

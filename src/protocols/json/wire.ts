@@ -26,6 +26,8 @@ export const FRAME_TYPES = {
   DELETE_OFFSETS: 12,
   DELETE_RECORDS: 13,
   BROKER_INFO: 14,
+  INIT_PRODUCER_ID: 15,
+  PRODUCE_BATCHES: 16,
 } as const
 
 export type OperationName = keyof typeof FRAME_TYPES
@@ -45,6 +47,12 @@ export const WIRE_ERRORS = {
   FENCED_INSTANCE_ID: { isRetriable: false, sentence: 'Another member goes by that instance id' },
   UNRELEASED_INSTANCE_ID: { isRetriable: true, sentence: 'The member with that instance id has not left yet' },
   GROUP_MAX_SIZE_REACHED: { isRetriable: false, sentence: 'The group takes no more members' },
+  OUT_OF_ORDER_SEQUENCE_NUMBER: { isRetriable: false, sentence: 'The batch is not the next one of its producer' },
+  INVALID_PRODUCER_EPOCH: {
+    isRetriable: false,
+    sentence: 'Somebody else goes by the producer id since, in a later epoch',
+  },
+  CORRUPT_MESSAGE: { isRetriable: true, sentence: 'The record batch was damaged on its way: send it again' },
 } as const satisfies Record<string, { isRetriable: boolean; sentence: string }>
 
 export type WireErrorCode = keyof typeof WIRE_ERRORS
@@ -78,10 +86,29 @@ export interface ProducedPartition {
   readonly highWatermark: number
 }
 
-/** A part of a PRODUCE that was not stored. */
+/** A part of a request that was refused. */
 export interface RefusedPartition {
   readonly partition: number
   readonly error: { readonly code: WireErrorCode; readonly message: string }
+}
+
+/** A record batch of a PRODUCE_BATCHES. */
+export interface SentBatch {
+  readonly topic: string
+  readonly partition: number
+  /** Base64 of exactly one record batch of version 2, with any codec. */
+  readonly batch: string
+}
+
+/** What became of a batch: where it is, or was already, or why it was not taken. */
+export type SentBatchResult =
+  | { readonly topic: string; readonly partition: number; readonly baseOffset: number }
+  | (RefusedPartition & { readonly topic: string })
+
+/** Who a producer is that must not have anything stored twice. */
+export interface ProducerIdentity {
+  readonly producerId: number
+  readonly producerEpoch: number
 }
 
 /** One record of a FETCH answer. */
@@ -280,6 +307,11 @@ export interface Messages {
       addresses: { json: string; kafka: string; http: string }
       status: string
     }
+  }
+  readonly INIT_PRODUCER_ID: { request: Partial<ProducerIdentity>; answer: { ok: true } & ProducerIdentity }
+  readonly PRODUCE_BATCHES: {
+    request: { acks?: 'all' | -1 | 1 | 0; batches: readonly SentBatch[] }
+    answer: { ok: true; results: readonly SentBatchResult[] }
   }
 }
 
