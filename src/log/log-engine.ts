@@ -183,7 +183,7 @@ export interface PartitionLog {
   findOffsetOfMaxTimestamp(): { offset: number; timestamp: number } | undefined
 
   /**
-   * The first record from `fromOffset` on, below the high watermark. The ones asked for last are remembered, so that asking
+   * The first record from `fromOffset` on, below the high watermark, that is no mark of a transaction. The ones asked for last are remembered, so that asking
    * again and again for what a consumer wants next costs nothing.
    *
    * @throws BrokerError CORRUPT_MESSAGE, KAFKA_STORAGE_ERROR

@@ -8,6 +8,7 @@ import {
   getBatchBytes,
   getLastOffsetDelta,
   getRecordCount,
+  isControlBatch,
 } from '../record/record-batch.ts'
 import type { LogContext } from './log-context.ts'
 import type { Isolation, ReadBatches } from './log-engine.ts'
@@ -135,7 +136,8 @@ export class LogReader {
       const from = segment === first ? start : { position: 0, baseOffset: segment.baseOffset }
       segment.walk(from.position, from.baseOffset, (place) => {
         if (place.baseOffset >= highWatermark) return false
-        found = this.#recordsOf(segment, place).find(({ offset }) => offset >= fromOffset && offset < highWatermark)
+        const records = this.#recordsOf(segment, place, 'for consumers')
+        found = records.find(({ offset }) => offset >= fromOffset && offset < highWatermark)
         return found === undefined
       })
       if (found !== undefined) return found
@@ -291,12 +293,13 @@ export class LogReader {
     return this.#recordsOf(segment, place).find((found) => found.timestamp >= timestamp)
   }
 
-  /** The records of a batch from the log start on. */
-  #recordsOf(segment: Segment, place: BatchPlace): FoundRecord[] {
+  /** The records of a batch from the log start on; consumers do not get the broker's own marks. */
+  #recordsOf(segment: Segment, place: BatchPlace, which: 'all' | 'for consumers' = 'all'): FoundRecord[] {
     const batch = Buffer.allocUnsafe(place.bytes)
     const count = readFully(segment.file(), batch, place.bytes, place.position)
     const fault = findBatchFault(batch, 0, count)
     if (fault !== undefined) throw new SegmentCorrupt(`${segment.logPath} at byte ${place.position}: ${fault}`)
+    if (which === 'for consumers' && isControlBatch(batch, 0)) return []
     const from = this.#log.logStartOffset
     return decodeRecords(batch, 0, this.#context.unpackedBytesMax)
       .filter((record) => record.offset >= from)

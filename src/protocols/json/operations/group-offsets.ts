@@ -40,7 +40,8 @@ function describeOffset(broker: Broker, committed: CommittedOffset): readonly Gr
   if (broker.topics.get(topic) === undefined) return []
   const log = broker.getLog(topic, partition)
   const { logStartOffset, logEndOffset } = log
-  const lag = Math.max(0, logEndOffset - offset)
+  // What has expired before the group read it is nothing that it is behind with.
+  const lag = Math.max(0, logEndOffset - Math.max(offset, logStartOffset))
   const lagMs = readLagMs(log, offset, broker.clock.now())
   return [{ topic, partition, offset, committedAt: committedAtMs, logStartOffset, logEndOffset, lag, lagMs }]
 }
