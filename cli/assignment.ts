@@ -1,7 +1,8 @@
-import { BrokerRefusal, type JsonConnection } from '../client/json-connection.ts'
+import type { JsonConnection } from '../client/json-connection.ts'
 import { call } from '../client/operations.ts'
 import type { GroupOffset, PartitionMetadata } from '../src/protocols/json/wire.ts'
 import { CliFailure } from './failure.ts'
+import { findGroup } from './groups.ts'
 import { counted, groupDigits } from './numbers.ts'
 import { locate, locateWithin, type OffsetRange, type PartitionBounds, type Place } from './offset-range.ts'
 import type { Session } from './session.ts'
@@ -75,12 +76,7 @@ export async function planAssignments(
 }
 
 async function readCommitted(connection: JsonConnection, group: string): Promise<readonly GroupOffset[]> {
-  try {
-    return (await call(connection, 'FETCH_OFFSETS', { group })).offsets
-  } catch (error) {
-    if (error instanceof BrokerRefusal && error.code === 'GROUP_ID_NOT_FOUND') return []
-    throw error
-  }
+  return (await findGroup(connection, group))?.offsets ?? []
 }
 
 /** For each partition the first offset at the place's time; nothing when the place is not a time. */

@@ -13,7 +13,11 @@ export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   'consumer list': async () => (await import('./consumer-list.ts')).consumerList,
   'consumer describe': async () => (await import('./consumer-describe.ts')).consumerDescribe,
   'consumer lag': async () => (await import('./consumer-lag.ts')).consumerLag,
+  'consumer peek': async () => (await import('./consumer-peek.ts')).consumerPeek,
   'consumer reset': async () => (await import('./consumer-reset.ts')).consumerReset,
+  'consumer export': async () => (await import('./consumer-export.ts')).consumerExport,
+  'consumer delete': async () => (await import('./consumer-delete.ts')).consumerDelete,
+  'consumer offset-delete': async () => (await import('./consumer-delete.ts')).consumerOffsetDelete,
   'log dump': async () => (await import('./log-dump.ts')).logDump,
   'log verify': async () => (await import('./log-verify.ts')).logVerify,
   health: async () => (await import('./health.ts')).health,
@@ -26,7 +30,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
 /** What the groups of commands are about. */
 export const GROUPS: Readonly<Record<string, string>> = {
   topic: 'create, look at, change and delete topics',
-  consumer: 'consumer groups: their committed offsets and their lag',
+  consumer: 'consumer groups: their members, committed offsets and lag',
   log: 'read the files of a stopped broker',
 }
 

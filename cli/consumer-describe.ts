@@ -1,6 +1,6 @@
 import type { Answer } from '../client/operations.ts'
 import type { Command } from './command.ts'
-import { lagHeading, LAG_COLUMNS, readGroup, readLag, type LagRow } from './groups.ts'
+import { lagColumns, lagHeading, readGroup, readLag, type LagRow } from './groups.ts'
 import { isoTime, localTime } from './moment.ts'
 import { printRows, type Column } from './output.ts'
 
@@ -41,7 +41,7 @@ export const consumerDescribe: Command<Options> = {
     }
     const lag = await readLag(connection, group)
     const columns: Column<LagRow>[] = [
-      ...LAG_COLUMNS,
+      ...lagColumns(lag),
       { title: 'LOG-START', kind: 'count', isWide: true, value: (row) => row.logStartOffset },
       {
         title: 'COMMITTED-AT',

@@ -3,9 +3,10 @@ import { systemClock } from '../src/base/clock.ts'
 import type { JsonConnection } from '../client/json-connection.ts'
 import { wholeNumber, type Command } from './command.ts'
 import { CliFailure, usageFailure, type ExitCode } from './failure.ts'
-import { lagHeading, LAG_COLUMNS, readLag, type GroupLag } from './groups.ts'
+import { lagColumns, lagHeading, readLag, type GroupLag, type LagRow } from './groups.ts'
+import { LagTrend } from './lag-trend.ts'
 import { groupDigits } from './numbers.ts'
-import { printRows } from './output.ts'
+import { printRows, type Column } from './output.ts'
 import type { Session } from './session.ts'
 
 const WATCH_INTERVAL_MS = 1_000
@@ -22,7 +23,7 @@ export const consumerLag: Command<Options> = {
   name: 'consumer lag',
   summary: 'show how far a group is behind',
   details: [
-    'The lag of a partition is its log end offset minus the committed offset: the records that the group has not got yet.',
+    'The lag of a partition is its log end offset minus the committed offset: the records that the group has not got yet. The time lag is the age of the record that it wants next. Where the group has committed nothing, neither is known.',
   ],
   arguments: [{ name: 'GROUP', description: 'the group', completes: 'group' }],
   options: [
@@ -58,11 +59,17 @@ export const consumerLag: Command<Options> = {
   },
 }
 
-async function print(session: Session, lag: GroupLag) {
+async function print(session: Session, lag: GroupLag, trend?: LagTrend) {
+  const columns = lagColumns(lag)
+  const trendColumn: Column<LagRow> = {
+    title: 'TREND',
+    value: ({ topic, partition, lag: records }) =>
+      records === null ? null : (trend?.sparkline(topic, partition) ?? null),
+  }
   await printRows(session, lag.partitions, {
-    columns: LAG_COLUMNS,
+    columns: trend === undefined ? columns : columns.toSpliced(-1, 0, trendColumn),
     name: () => lag.group,
-    heading: lagHeading(session, lag),
+    heading: lagHeading(session, lag, trend?.summary),
     document: lag,
   })
 }
@@ -75,10 +82,12 @@ function exceeds(session: Session, lag: GroupLag, max = Infinity): ExitCode {
 
 async function watch(session: Session, connection: JsonConnection, group: string, options: Options): Promise<ExitCode> {
   const interrupted = session.takeInterrupts()
+  const trend = new LagTrend()
   while (!interrupted.aborted) {
     const lag = await readLag(connection, group, options.topic)
+    trend.add(lag, systemClock.monotonic())
     if (session.isTerminal) await session.write('\u001b[2J\u001b[H')
-    await print(session, lag)
+    await print(session, lag, trend)
     await sleep(WATCH_INTERVAL_MS, undefined, { signal: interrupted }).catch(() => undefined)
   }
   return 0

@@ -1,10 +1,11 @@
 import { call } from '../client/operations.ts'
-import type { GroupOverview } from '../src/protocols/json/wire.ts'
+import type { GroupOverview, GroupState } from '../src/protocols/json/wire.ts'
 import type { Command } from './command.ts'
+import { usageFailure } from './failure.ts'
 import { printRows, type Column } from './output.ts'
 
 interface Options {
-  readonly state?: string
+  readonly state?: readonly GroupState[]
   readonly topic?: string
 }
 
@@ -21,7 +22,11 @@ export const consumerList: Command<Options> = {
   name: 'consumer list',
   summary: 'list the consumer groups',
   options: [
-    { flags: '--state <STATE>', description: 'only groups in this state, as in empty' },
+    {
+      flags: '--state <STATE>',
+      description: 'only groups in this state: empty, stable, rebalancing, or one of those of describe',
+      parse: parseState,
+    },
     { flags: '--topic <TOPIC>', description: 'only groups that read this topic', completes: 'topic' },
   ],
   examples: [
@@ -34,7 +39,7 @@ export const consumerList: Command<Options> = {
     const { topic, state } = options
     const rows = groups
       .filter((group) => topic === undefined || group.topics.includes(topic))
-      .filter((group) => state === undefined || group.state.toLowerCase() === state.toLowerCase())
+      .filter((group) => state === undefined || state.includes(group.state))
       .toSorted((a, b) => (a.group < b.group ? -1 : 1))
     await printRows(session, rows, {
       columns: COLUMNS,
@@ -45,4 +50,18 @@ export const consumerList: Command<Options> = {
           : `None of the ${groups.length} groups is like that`,
     })
   },
+}
+
+const REBALANCING: readonly GroupState[] = ['PreparingRebalance', 'CompletingRebalance', 'Reconciling']
+const STATES: readonly GroupState[] = ['Empty', 'Stable', ...REBALANCING]
+
+/** @throws CliFailure */
+function parseState(text: string): readonly GroupState[] {
+  const word = text.toLowerCase()
+  if (word === 'rebalancing') return REBALANCING
+  const state = STATES.find((candidate) => candidate.toLowerCase() === word)
+  if (state !== undefined) return [state]
+  throw usageFailure(
+    `Cannot use ${JSON.stringify(text)} as a state: empty, stable, rebalancing, or one of ${REBALANCING.join(', ')}`,
+  )
 }

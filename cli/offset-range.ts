@@ -31,7 +31,7 @@ export function parseOffsetRange(text: string, now: number): OffsetRange {
 }
 
 /**
- * Reads one place: `start`, `end`, an offset, `+N`, `-N`, `@TIME`.
+ * Reads one place: `start` (or Kafka's `earliest`), `end` (`latest`), an offset, `+N`, `-N`, `@TIME`.
  *
  * @throws CliFailure
  */
@@ -71,7 +71,8 @@ function readTimeRange(text: string, now: number): OffsetRange | undefined {
 }
 
 function readPlace(text: string, now: number): Place | undefined {
-  if (text === 'start' || text === 'end') return { kind: text }
+  if (text === 'start' || text === 'earliest') return { kind: 'start' }
+  if (text === 'end' || text === 'latest') return { kind: 'end' }
   if (text.startsWith('@')) {
     const timestamp = readMoment(text.slice(1), now)
     return timestamp === undefined ? undefined : { kind: 'time', timestamp }

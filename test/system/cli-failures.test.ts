@@ -42,7 +42,11 @@ test.each([
   ['consumer list'],
   ['consumer describe a'],
   ['consumer lag a'],
+  ['consumer peek a'],
   ['consumer reset a --to end'],
+  ['consumer export a'],
+  ['consumer delete a --yes'],
+  ['consumer offset-delete a --topic b --yes'],
 ])('nobody there: %s', async (line) => {
   expect(await runCli(line.split(' '), NOBODY)).toEqual({
     stdout: '',

@@ -25,6 +25,7 @@ export interface Outcome {
 export interface CliBroker {
   readonly env: Environment
   readonly directory: string
+  readonly ports: { readonly json: number; readonly kafka: number }
   /** To prepare what a test needs sooner than the program could. */
   ask<Name extends OperationName>(name: Name, request: Request<Name>): Promise<Answer<Name>>
   /** Stops the broker; its files stay. */
@@ -49,7 +50,7 @@ export async function startCliBroker(directory = mkdtempSync(join(tmpdir(), 'caf
       4096,
     ),
   )
-  const { json, http } = broker.addresses
+  const { json, kafka, http } = broker.addresses
   const connection = await openConnection({ host: '127.0.0.1', port: json.port })
   const stop = () => {
     connection.close()
@@ -62,6 +63,7 @@ export async function startCliBroker(directory = mkdtempSync(join(tmpdir(), 'caf
       CAFELOG_DATA_DIR: data,
     },
     directory: data,
+    ports: { json: json.port, kafka: kafka.port },
     ask: (name, request) => call(connection, name, request),
     stop,
     async remove() {

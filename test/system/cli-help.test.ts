@@ -31,7 +31,11 @@ test('help --json describes every command with its examples and exit codes', asy
     expect.arrayContaining(
       ['create', 'list', 'describe', 'alter', 'delete', 'offsets']
         .map((word) => `topic ${word}`)
-        .concat(['list', 'describe', 'lag', 'reset'].map((word) => `consumer ${word}`))
+        .concat(
+          ['list', 'describe', 'lag', 'peek', 'reset', 'export', 'delete', 'offset-delete'].map(
+            (word) => `consumer ${word}`,
+          ),
+        )
         .concat(['produce', 'consume', 'log dump', 'log verify', 'health', 'version', 'completion', 'help']),
     ),
   )

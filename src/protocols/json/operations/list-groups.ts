@@ -2,7 +2,7 @@ import type { Broker } from '../../../broker/broker.ts'
 import type { GroupListing } from '../../../groups/coordinator.ts'
 import type { Operation } from '../context.ts'
 import type { GroupOverview } from '../wire.ts'
-import { describeOffsets } from './group-offsets.ts'
+import { describeMembers, describeOffsets } from './group-offsets.ts'
 
 /** Every group that has members or committed offsets. */
 export const listGroups: Operation<'LIST_GROUPS'> = ({ broker }) => ({
@@ -11,11 +11,13 @@ export const listGroups: Operation<'LIST_GROUPS'> = ({ broker }) => ({
 
 function describeGroup(broker: Broker, { group, state, memberCount }: GroupListing): GroupOverview {
   const offsets = describeOffsets(broker, group)
+  const description = memberCount === 0 ? undefined : broker.groups.describe(group)
+  const assigned = description === undefined ? [] : describeMembers(description).flatMap(({ partitions }) => partitions)
   return {
     group,
     state,
     members: memberCount,
-    topics: [...new Set(offsets.map(({ topic }) => topic))],
+    topics: [...new Set([...offsets, ...assigned].map(({ topic }) => topic))].toSorted(),
     partitions: offsets.length,
     lag: offsets.reduce((sum, { lag }) => sum + lag, 0),
   }
