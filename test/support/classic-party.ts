@@ -14,6 +14,7 @@ import { GROUP_DEFAULTS } from '../../src/groups/group-options.ts'
 import type { GroupOptions } from '../../src/groups/group-options.ts'
 import { isRefusal } from '../../src/groups/outcome.ts'
 import type { Refusal } from '../../src/groups/outcome.ts'
+import { GroupParty } from './group-party.ts'
 
 /** An answer that may not be there yet. */
 export interface Pending<Answer> {
@@ -21,41 +22,20 @@ export interface Pending<Answer> {
 }
 
 /** A classic group alone, with a clock that is turned by hand and a store that keeps rows as JSON. */
-export class ClassicParty {
+export class ClassicParty extends GroupParty<ClassicEvent> {
   group: ClassicGroup
-  now = 1_000
-  readonly rows = new Map<string | undefined, string>()
   /** Of all requests since the start. */
   readonly asked: Pending<object>[] = []
   readonly #options: GroupOptions
   #ids = 0
 
   constructor(options: Partial<GroupOptions> = {}) {
+    super()
     this.#options = { ...GROUP_DEFAULTS, ...options }
     this.group = new ClassicGroup('g', this.#options, this.#createId)
   }
 
   readonly #createId = () => String(++this.#ids)
-
-  run(event: ClassicEvent): void {
-    const { replies, rows, deadline } = this.group.handle(event, this.now)
-    if (deadline !== undefined && deadline < this.now) throw new Error('the deadline is over')
-    for (const { memberId, row } of rows) {
-      if (row === undefined) this.rows.delete(memberId)
-      else this.rows.set(memberId, JSON.stringify(row))
-    }
-    for (const reply of replies) reply.send()
-  }
-
-  /** Lets time pass, and the group wake up whenever it wants to. */
-  pass(milliseconds: number): void {
-    const end = this.now + milliseconds
-    for (let at = this.group.deadline; at !== undefined && at <= end; at = this.group.deadline) {
-      this.now = Math.max(this.now, at)
-      this.run({ kind: 'time' })
-    }
-    this.now = end
-  }
 
   /** The broker dies and starts again: what is left is what was stored. */
   restart(): void {
@@ -66,9 +46,7 @@ export class ClassicParty {
       this.group = new ClassicGroup('g', this.#options, this.#createId)
       return
     }
-    const members = [...this.rows].flatMap(([memberId, text]) =>
-      memberId === undefined ? [] : [[memberId, JSON.parse(text) as ClassicMemberRow] as const],
-    )
+    const members = this.storedMembers<ClassicMemberRow>()
     this.group = ClassicGroup.restore(parts, JSON.parse(row) as ClassicGroupRow, members, this.now)
   }
 

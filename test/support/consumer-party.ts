@@ -5,6 +5,7 @@ import type { ConsumerEvent, ConsumerHeartbeat } from '../../src/groups/consumer
 import { GROUP_DEFAULTS } from '../../src/groups/group-options.ts'
 import type { GroupOptions } from '../../src/groups/group-options.ts'
 import { isRefusal } from '../../src/groups/outcome.ts'
+import { GroupParty } from './group-party.ts'
 
 export type PlainAssignment = Readonly<Record<string, readonly number[]>>
 
@@ -18,15 +19,14 @@ export interface PlainAnswer {
 }
 
 /** A consumer group alone, with a clock that is turned by hand, topics of its own, and a store that keeps rows as JSON. */
-export class ConsumerParty {
+export class ConsumerParty extends GroupParty<ConsumerEvent> {
   group: ConsumerGroup
-  now = 1_000
   readonly topics = new Map<string, number>()
-  readonly rows = new Map<string | undefined, string>()
   readonly #options: GroupOptions
   #ids = 0
 
   constructor(topics: Readonly<Record<string, number>>, options: Partial<GroupOptions> = {}) {
+    super()
     this.#options = { ...GROUP_DEFAULTS, ...options }
     for (const [topic, partitions] of Object.entries(topics)) this.topics.set(topic, partitions)
     this.group = new ConsumerGroup(this.#parts())
@@ -37,32 +37,10 @@ export class ConsumerParty {
     return { group: 'g', options: this.#options, topics: view, createId: () => `made-${++this.#ids}` }
   }
 
-  run(event: ConsumerEvent): void {
-    const { replies, rows, deadline } = this.group.handle(event, this.now)
-    if (deadline !== undefined && deadline < this.now) throw new Error('the deadline is over')
-    for (const { memberId, row } of rows) {
-      if (row === undefined) this.rows.delete(memberId)
-      else this.rows.set(memberId, JSON.stringify(row))
-    }
-    for (const reply of replies) reply.send()
-  }
-
-  /** Lets time pass, and the group wake up whenever it wants to. */
-  pass(milliseconds: number): void {
-    const end = this.now + milliseconds
-    for (let at = this.group.deadline; at !== undefined && at <= end; at = this.group.deadline) {
-      this.now = Math.max(this.now, at)
-      this.run({ kind: 'time' })
-    }
-    this.now = end
-  }
-
   /** The broker dies and starts again. Topics may have changed meanwhile. */
   restart(): void {
     const row = this.rows.get(undefined)
-    const members = [...this.rows].flatMap(([memberId, text]) =>
-      memberId === undefined ? [] : [[memberId, JSON.parse(text) as ConsumerMemberRow] as const],
-    )
+    const members = this.storedMembers<ConsumerMemberRow>()
     const parts = this.#parts()
     this.group =
       row === undefined
