@@ -1,6 +1,7 @@
 import { BrokerError } from '../../base/broker-error.ts'
 import type { Logger } from '../../base/logger.ts'
 import type { Broker } from '../../broker/broker.ts'
+import { Turns } from '../../broker/turns.ts'
 import type { Channel, Lent } from '../../net/protocol.ts'
 import { ERROR_CODES } from './error-codes.ts'
 import type { ErrorName } from './error-codes.ts'
@@ -21,9 +22,6 @@ export interface NamedSetting {
   readonly isDefault: boolean
   readonly meaning: string
 }
-
-/** How long a request with many parts has the event loop before others get their turn. */
-const TURN_MS = 10
 
 /** What an operator may set about the door. */
 export interface KafkaSettings {
@@ -76,13 +74,13 @@ export class RequestContext {
   /** Whether the client has gone meanwhile. */
   isAbandoned = false
 
-  #turnEndsAtMs: number
+  readonly turns: Turns
 
   constructor(parts: DoorParts, channel: Channel, header: RequestHeader) {
     this.parts = parts
     this.channel = channel
     this.header = header
-    this.#turnEndsAtMs = parts.broker.clock.monotonic() + TURN_MS
+    this.turns = new Turns(parts.broker.clock)
   }
 
   get broker(): Broker {
@@ -110,22 +108,11 @@ export class RequestContext {
   ): Promise<Answer[]> {
     const answers: Answer[] = []
     for (const element of elements) {
-      if (this.isTurnOver) await this.pause()
+      if (this.turns.isOver) await this.turns.pass()
       const outcome = answer(element)
       answers.push(outcome instanceof Promise ? await outcome : outcome)
     }
     return answers
-  }
-
-  /** Whether this request has had the event loop for so long that others are to have it first: `pause` gives it to them. */
-  get isTurnOver(): boolean {
-    return this.parts.broker.clock.monotonic() > this.#turnEndsAtMs
-  }
-
-  /** Lets others have their turn. */
-  async pause(): Promise<void> {
-    await new Promise((resolve) => setImmediate(resolve))
-    this.#turnEndsAtMs = this.parts.broker.clock.monotonic() + TURN_MS
   }
 
   /** The number of an error that is answered. */
