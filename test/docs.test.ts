@@ -67,6 +67,8 @@ const TABLES: Readonly<Record<string, () => Table>> = {
     ['records of a PRODUCE', many(jsonLimits.RECORDS_PER_REQUEST_MAX), 'refused'],
     ['record batches of a PRODUCE_BATCHES', many(jsonLimits.BATCHES_PER_REQUEST_MAX), 'refused'],
     ['`maxBytes` of a FETCH', formatSize(jsonLimits.FETCH_BYTES_MAX), 'this much is read'],
+    ['partitions of a FETCH_BATCHES', many(jsonLimits.PARTITIONS_PER_REQUEST_MAX), 'refused'],
+    ['`maxBytes` of a FETCH_BATCHES', formatSize(jsonLimits.FETCH_BATCHES_BYTES_MAX), 'this much is read'],
     ['`maxWaitMs` of a FETCH', formatDuration(jsonLimits.FETCH_WAIT_MS_MAX), 'answered after this time'],
     ['requests in flight, one connection', many(netLimits.REQUESTS_IN_FLIGHT_MAX), 'the connection is not read'],
     ['unread answers, one connection', formatSize(netLimits.OUTPUT_BYTES_SOFT_MAX), 'the connection is not read'],

@@ -12,3 +12,4 @@ export const ALTER_TOPIC = 10
 export const DELETE_RECORDS = 13
 export const INIT_PRODUCER_ID = 15
 export const PRODUCE_BATCHES = 16
+export const FETCH_BATCHES = 17

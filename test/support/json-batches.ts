@@ -1,7 +1,15 @@
+import {
+  decodeRecords,
+  findBatchFault,
+  getBaseOffset,
+  getBatchBytes,
+  getLastOffsetDelta,
+  isControlBatch,
+} from '../../src/record/record-batch.ts'
 import type { Numbering } from './producer-batches.ts'
 import { makeProducerBatch } from './producer-batches.ts'
 import type { RawClient } from './raw-client.ts'
-import { INIT_PRODUCER_ID, PRODUCE_BATCHES } from './frame-types.ts'
+import { FETCH_BATCHES, INIT_PRODUCER_ID, PRODUCE_BATCHES } from './frame-types.ts'
 
 /** A record batch to be sent, with where to. */
 export interface BatchToSend {
@@ -58,4 +66,44 @@ export class NumberedProducer {
     const [result] = await produceBatches(this.client, [{ topic: this.#topic, partition: this.#partition, batch }])
     return typeof result === 'string' ? result.slice(0, result.indexOf(':')) : result
   }
+}
+
+/** A partition as a FETCH_BATCHES gave it. */
+export interface BatchesRead {
+  /** The values of the records that a consumer shows, as text. */
+  readonly values: readonly string[]
+  /** Where it goes on. */
+  readonly nextOffset: number
+  /** The sizes of the batches. */
+  readonly sizes: readonly number[]
+}
+
+/** Reads the batches of an answer as a consumer does that wants the records from `fromOffset` on. */
+export function readBatches(text: string, fromOffset: number): BatchesRead {
+  const bytes = Buffer.from(text, 'base64')
+  const values: string[] = []
+  const sizes: number[] = []
+  let nextOffset = fromOffset
+  for (let at = 0; at < bytes.length; at += getBatchBytes(bytes, at)) {
+    sizes.push(getBatchBytes(bytes, at))
+    nextOffset = getBaseOffset(bytes, at) + getLastOffsetDelta(bytes, at) + 1
+    if (isControlBatch(bytes, at)) continue
+    const fault = findBatchFault(bytes, at, bytes.length)
+    if (fault !== undefined) throw new Error(`a damaged batch came: ${fault}`)
+    for (const { offset, value } of decodeRecords(bytes, at)) if (offset >= fromOffset) values.push(String(value))
+  }
+  return { values, nextOffset, sizes }
+}
+
+/** Asks for one partition. */
+export async function fetchBatches(
+  client: RawClient,
+  topic: string,
+  { partition = 0, offset = 0, ...more }: Readonly<Record<string, number>> = {},
+): Promise<BatchesRead> {
+  const { json } = await client.ask(FETCH_BATCHES, { partitions: [{ topic, partition, offset }], ...more })
+  if (json.error !== undefined) throw new Error(json.error.message)
+  const [answer] = json.partitions
+  if (answer?.error !== undefined) throw new Error(answer.error.message)
+  return readBatches(answer?.batches ?? '', offset)
 }

@@ -61,6 +61,8 @@ test('the document has the limits that the code has', () => {
     limits.RECORD_TEXT_BYTES_MAX,
     limits.FETCH_BYTES_DEFAULT,
     limits.FETCH_BYTES_MAX,
+    limits.FETCH_BATCHES_BYTES_MAX,
+    limits.PARTITIONS_PER_REQUEST_MAX,
     limits.FETCH_WAIT_MS_MAX,
     netLimits.REQUESTS_IN_FLIGHT_MAX,
   ]

@@ -15,7 +15,7 @@ import { FRAME_HEADER_BYTES } from './wire.ts'
  * | read  | FETCH                       | write, other                           |
  * | other | all others                  | write, other                           |
  *
- * PRODUCE_BATCHES is as PRODUCE.
+ * PRODUCE_BATCHES is as PRODUCE, FETCH_BATCHES as FETCH.
  *
  * So whatever a client sends in a row takes effect in that row, a producer's requests still share a sync of the log, and
  * nothing waits for a FETCH that waits for data.

@@ -1,3 +1,4 @@
+import { BufferPool } from '../../base/buffer-pool.ts'
 import type { Clock } from '../../base/clock.ts'
 import type { Logger } from '../../base/logger.ts'
 import type { Broker } from '../../broker/broker.ts'
@@ -7,6 +8,7 @@ import type { Channel, Session } from '../../net/protocol.ts'
 import { UNPACKED_BYTES_MAX } from '../../record/record-batch.ts'
 import { encodeAnswer } from './errors.ts'
 import { Meters, PROTOCOL_NAME } from './meters.ts'
+import { BatchFetcher } from './operations/fetch-batches.ts'
 import { Fetcher } from './operations/fetch.ts'
 import { BatchProducer } from './operations/produce-batches.ts'
 import { Producer } from './operations/produce.ts'
@@ -37,6 +39,7 @@ export class JsonDoor implements RefusableProtocol {
   }) {
     const { broker, clock, logger, metrics, unpackedBytesMax = UNPACKED_BYTES_MAX } = options
     const meters = new Meters(metrics)
+    const pool = new BufferPool()
     this.#producer = new Producer(broker, meters)
     this.#batchProducer = new BatchProducer(broker, meters)
     this.#parts = {
@@ -45,7 +48,8 @@ export class JsonDoor implements RefusableProtocol {
       meters,
       producer: this.#producer,
       batchProducer: this.#batchProducer,
-      fetcher: new Fetcher(broker, unpackedBytesMax),
+      fetcher: new Fetcher(broker, unpackedBytesMax, pool),
+      batchFetcher: new BatchFetcher(broker, pool),
     }
   }
 

@@ -34,3 +34,11 @@ export const FETCH_BYTES_DEFAULT = 1024 * 1024
 export const FETCH_BYTES_MAX = 7 * 1024 * 1024
 /** A FETCH waits no longer, whatever it says. */
 export const FETCH_WAIT_MS_MAX = 300_000
+
+/** Partitions of one FETCH_BATCHES. */
+export const PARTITIONS_PER_REQUEST_MAX = 1_000
+/**
+ * Bytes of record batches that a FETCH_BATCHES answers with: as base64 they leave 1.3 MB of a frame to what stands beside
+ * them, which is enough for a message about each of its partitions.
+ */
+export const FETCH_BATCHES_BYTES_MAX = 6.5 * 1024 * 1024

@@ -10,7 +10,10 @@ export const PROTOCOL_NAME = 'json'
 /** Operations that have an `endpoint` of their own; the others share one, as administration. */
 const ENDPOINT_TYPE_MAX = FRAME_TYPES.HEARTBEAT
 /** Those that do the same as one of the first. */
-const SHARED_ENDPOINTS: Partial<Record<OperationName, string>> = { PRODUCE_BATCHES: 'produce' }
+const SHARED_ENDPOINTS: Partial<Record<OperationName, string>> = {
+  PRODUCE_BATCHES: 'produce',
+  FETCH_BATCHES: 'fetch',
+}
 
 /** The series of one operation, looked up once. */
 export class OperationMeter {

@@ -23,6 +23,9 @@ interface Entry {
   readonly operation: (context: OperationContext, fields: Fields) => object | Promise<object>
 }
 
+/** Those that work on bytes and not on fields. */
+type OnBytes = 'PRODUCE' | 'FETCH' | 'PRODUCE_BATCHES' | 'FETCH_BATCHES'
+
 const TABLE = {
   CREATE_TOPIC: { requestClass: 'other', operation: createTopic },
   COMMIT: { requestClass: 'write', operation: commit },
@@ -37,7 +40,7 @@ const TABLE = {
   DELETE_RECORDS: { requestClass: 'other', operation: deleteRecords },
   BROKER_INFO: { requestClass: 'other', operation: brokerInfo },
   INIT_PRODUCER_ID: { requestClass: 'other', operation: initProducerId },
-} as const satisfies Record<Exclude<OperationName, 'PRODUCE' | 'FETCH' | 'PRODUCE_BATCHES'>, Omit<Entry, 'name'>>
+} as const satisfies Record<Exclude<OperationName, OnBytes>, Omit<Entry, 'name'>>
 
 /** Every operation by its frame type, but for those that work on bytes and not on fields. */
 export const OPERATIONS: ReadonlyMap<number, Entry> = new Map(

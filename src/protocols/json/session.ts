@@ -6,6 +6,7 @@ import { encodeAnswer, encodeError, encodeHeader } from './errors.ts'
 import { Fields } from './fields.ts'
 import type { Meters } from './meters.ts'
 import { OPERATIONS } from './operations.ts'
+import type { BatchFetcher } from './operations/fetch-batches.ts'
 import type { Fetcher } from './operations/fetch.ts'
 import type { BatchProducer } from './operations/produce-batches.ts'
 import type { Producer } from './operations/produce.ts'
@@ -21,6 +22,7 @@ export interface DoorParts {
   readonly producer: Producer
   readonly batchProducer: BatchProducer
   readonly fetcher: Fetcher
+  readonly batchFetcher: BatchFetcher
 }
 
 const LARGEST_TYPE = Math.max(...Object.values(FRAME_TYPES))
@@ -58,6 +60,9 @@ export class JsonSession implements Session {
     } else if (type === FRAME_TYPES.FETCH) {
       if (!this.#queue.mayStart('read')) return false
       if (!this.#parts.fetcher.take(this.#queue, meter, buffer.subarray(payloadStart, end))) return false
+    } else if (type === FRAME_TYPES.FETCH_BATCHES) {
+      if (!this.#queue.mayStart('read')) return false
+      if (!this.#parts.batchFetcher.take(this.#queue, meter, buffer.subarray(payloadStart, end))) return false
     } else if (!this.#takeOther(type, buffer.subarray(payloadStart, end))) {
       return false
     }

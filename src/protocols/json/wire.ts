@@ -28,6 +28,7 @@ export const FRAME_TYPES = {
   BROKER_INFO: 14,
   INIT_PRODUCER_ID: 15,
   PRODUCE_BATCHES: 16,
+  FETCH_BATCHES: 17,
 } as const
 
 export type OperationName = keyof typeof FRAME_TYPES
@@ -103,6 +104,27 @@ export interface SentBatch {
 /** What became of a batch: where it is, or was already, or why it was not taken. */
 export type SentBatchResult =
   | { readonly topic: string; readonly partition: number; readonly baseOffset: number }
+  | (RefusedPartition & { readonly topic: string })
+
+/** A partition that a FETCH_BATCHES wants to be read. */
+export interface BatchesWish {
+  readonly topic: string
+  readonly partition: number
+  /** Where to begin: the first batch may begin before it. */
+  readonly offset: number
+  readonly maxBytes?: number
+}
+
+/** What there was of a partition. One without news is left out of the answer. */
+export type FetchedBatches =
+  | {
+      readonly topic: string
+      readonly partition: number
+      readonly highWatermark: number
+      readonly logStartOffset: number
+      /** Base64 of whole record batches, as they are stored. */
+      readonly batches: string
+    }
   | (RefusedPartition & { readonly topic: string })
 
 /** Who a producer is that must not have anything stored twice. */
@@ -315,6 +337,10 @@ export interface Messages {
   readonly PRODUCE_BATCHES: {
     request: { acks?: 'all' | -1 | 1 | 0; batches: readonly SentBatch[] }
     answer: { ok: true; results: readonly SentBatchResult[] }
+  }
+  readonly FETCH_BATCHES: {
+    request: { partitions: readonly BatchesWish[]; maxBytes?: number; minBytes?: number; maxWaitMs?: number }
+    answer: { partitions: readonly FetchedBatches[] }
   }
 }
 

@@ -1,3 +1,4 @@
+import type { BufferPool } from '../../../base/buffer-pool.ts'
 import type { Broker, FetchAnswer } from '../../../broker/broker.ts'
 import { EARLIEST_OFFSET } from '../../../broker/broker.ts'
 import type { RunningFetch } from '../../../broker/waiting-fetches.ts'
@@ -23,10 +24,11 @@ export class Fetcher {
   readonly #encoder: RecordEncoder
   readonly #unpacker: AheadUnpacker
 
-  constructor(broker: Broker, unpackedBytesMax: number) {
+  /** Answers are written into buffers of `pool`. */
+  constructor(broker: Broker, unpackedBytesMax: number, pool: BufferPool) {
     this.#broker = broker
     this.#unpacker = new AheadUnpacker(unpackedBytesMax)
-    this.#encoder = new RecordEncoder({ unpackedBytesMax })
+    this.#encoder = new RecordEncoder({ pool, unpackedBytesMax })
   }
 
   /** Takes the request, to be answered through `queue`. False when so many answers wait that it must wait too. */
