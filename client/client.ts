@@ -3,11 +3,20 @@ import { Admin } from './admin.ts'
 import type { CircuitState, ClientEvents } from './events.ts'
 import type { LinkOptions } from './link.ts'
 import { Circuit, Link } from './link.ts'
+import { Producer } from './producer.ts'
+import type { ProducerOptions } from './producer-options.ts'
 
 export type { Admin } from './admin.ts'
 export type { CircuitState, ClientEvents } from './events.ts'
+export type { DeliveredMessage, DeliveryFailureKind } from './delivery.ts'
+export { DeliveryFailure, SendBatchFailure } from './delivery.ts'
 export { BrokerRefusal, ConnectionFailure } from './json-connection.ts'
 export type { CallOptions } from './link.ts'
+export type { Acks } from './produce-request.ts'
+export type { Producer } from './producer.ts'
+export type { ProducerHeader, ProducerHeaders, ProducerMessage, ProducerOptions } from './producer-options.ts'
+export { PRODUCER_DEFAULTS } from './producer-options.ts'
+export type { Bytes } from './record-batch.ts'
 export { LIST_OFFSETS_END, LIST_OFFSETS_START } from './operations.ts'
 
 /** How a client is to be; everything may be left out. Times are milliseconds. */
@@ -62,6 +71,16 @@ export class CafeLogClient extends EventEmitter<ClientEvents> {
   admin(): Admin {
     this.#admin ??= new Admin(this.#openLink())
     return this.#admin
+  }
+
+  /**
+   * A producer with a connection of its own. Close it when all is sent, before the client is closed.
+   *
+   * @throws RangeError for options that cannot be
+   */
+  producer(options: ProducerOptions = {}): Producer {
+    const link = this.#openLink()
+    return new Producer(link, this, options, () => this.#links.delete(link))
   }
 
   /** Ends all connections. Whatever is still under way fails with a ConnectionFailure of the kind `closed`. */

@@ -1,5 +1,5 @@
 import type { EventEmitter } from 'node:events'
-import type { CircuitBreakerPolicy } from 'cockatiel'
+import type { CircuitBreakerPolicy, IBackoff } from 'cockatiel'
 import {
   BrokenCircuitError,
   circuitBreaker,
@@ -124,12 +124,31 @@ export class Link {
   }
 
   /**
-   * A connection to send on by oneself, which the caller gives up when it fails.
+   * A connection to send on by oneself, which the caller gives up when it fails. `operation` is what it is wanted for.
    *
    * @throws as `call`
    */
-  async connect(signal?: AbortSignal): Promise<JsonConnection> {
-    return await this.#retrying('HEARTBEAT', signal, () => this.#connected())
+  async connect(signal?: AbortSignal, operation: OperationName = 'HEARTBEAT'): Promise<JsonConnection> {
+    return await this.#retrying(operation, signal, () => this.#connected())
+  }
+
+  /** Where the circuit breaker stands. */
+  get circuit(): CircuitState {
+    return this.#circuit.state
+  }
+
+  /**
+   * Does something once, through the circuit breaker, for whoever tries again by itself.
+   *
+   * @throws BrokenCircuitError while the circuit is open; whatever `work` throws
+   */
+  attempt<Result>(work: () => Promise<Result>): Promise<Result> {
+    return this.#circuit.run(work)
+  }
+
+  /** The delays before something is tried again: the first one; each knows the next. */
+  firstDelay(): IBackoff<unknown> {
+    return this.#backoff().next()
   }
 
   /** Ends the connection, and every attempt to have one. */
@@ -146,7 +165,7 @@ export class Link {
     signal: AbortSignal | undefined,
     work: () => Promise<Result>,
   ): Promise<Result> {
-    const { retryDelayMs, retryDelayMsMax, retryForMs } = this.#options
+    const { retryForMs } = this.#options
     const deadline = AbortSignal.timeout(retryForMs)
     const ends = [this.#closing.signal, ...(signal === undefined ? [] : [signal])]
     const any = AbortSignal.any([deadline, ...ends])
@@ -154,7 +173,7 @@ export class Link {
     const isWorthIt = (error: Error) => isTransient(error) || error instanceof BrokenCircuitError
     const policy = retry(handleWhen(isWorthIt), {
       maxAttempts: Infinity,
-      backoff: new ExponentialBackoff({ initialDelay: retryDelayMs, maxDelay: retryDelayMsMax }),
+      backoff: this.#backoff(),
     })
     policy.onRetry(({ attempt, delay, ...reason }) => {
       if (!any.aborted && 'error' in reason) {
@@ -177,6 +196,11 @@ export class Link {
       else any.addEventListener('abort', give, { once: true })
     })
     return await Promise.race([policy.execute(attempt, any), aborted])
+  }
+
+  #backoff() {
+    const { retryDelayMs, retryDelayMsMax } = this.#options
+    return new ExponentialBackoff({ initialDelay: retryDelayMs, maxDelay: retryDelayMsMax })
   }
 
   /** The connection, or a new one when there is none that works. */

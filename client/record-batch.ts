@@ -1,25 +1,14 @@
 import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
-import { BrokerError } from '../src/base/broker-error.ts'
 import type { ViewedBytes } from '../src/base/bytes.ts'
 import { viewBytes } from '../src/base/bytes.ts'
 import { murmur2 } from '../src/broker/partitioner.ts'
-import {
-  BATCH_HEADER_BYTES,
-  changeBatchHeader,
-  findBatchFault,
-  findHeaderFault,
-  getBaseOffset,
-  getBatchBytes,
-  getLastOffsetDelta,
-  isControlBatch,
-} from '../src/record/batch-header.ts'
+import { BATCH_HEADER_BYTES, changeBatchHeader } from '../src/record/batch-header.ts'
 import type { BatchProducer, RecordHeader } from '../src/record/batch-header.ts'
 import { RecordBatchBuilder } from '../src/record/record-batch-builder.ts'
-import { RecordReader } from '../src/record/record-reader.ts'
 
-// Record batches as Producer and Consumer see them. The bytes are the business of src/record, which the broker reads and
-// writes with as well: there is one codec.
+// Record batches as a producer makes them. The bytes are the business of src/record, which the broker writes with as well:
+// there is one codec.
 
 /** Text counts as UTF-8. */
 export type Bytes = string | Uint8Array
@@ -38,63 +27,22 @@ export class UnreadableRecords extends Error {
   }
 }
 
-/**
- * Calls `visit` for each record from `fromOffset` on, in the batches that lie one behind the other in `bytes`, always with the
- * same reader, which has moved on to that record. What is not for consumers is skipped. Returns the offset to go on from:
- * behind the last batch, or where `visit` said false, at that record, which is then not passed over.
- *
- * It ends before a batch that cannot be read, and when that is the first one with something new, throws.
- *
- * @throws UnreadableRecords
- */
-export function visitBatches(
-  bytes: Buffer,
-  fromOffset: number,
-  visit: (record: RecordReader) => boolean | void,
-  reader = new RecordReader(),
-): number {
-  let nextOffset = fromOffset
-  let at = 0
-  while (at < bytes.length) {
-    // The broker makes aborted batches look like control batches, and their checksum no longer fits then.
-    const isHidden = findHeaderFault(bytes, at, bytes.length) === undefined && isControlBatch(bytes, at)
-    const fault = isHidden ? undefined : findBatchFault(bytes, at, bytes.length)
-    if (fault !== undefined) {
-      if (nextOffset > fromOffset) return nextOffset
-      throw new UnreadableRecords('CORRUPT_MESSAGE', `Cannot read the records from ${nextOffset}: ${fault}`, nextOffset)
-    }
-    const batchEnd = getBaseOffset(bytes, at) + getLastOffsetDelta(bytes, at) + 1
-    if (batchEnd > nextOffset && !isHidden) {
-      try {
-        reader.open(bytes, at)
-        while (reader.next()) {
-          if (reader.offset < nextOffset) continue
-          if (visit(reader) === false) return reader.offset
-          nextOffset = reader.offset + 1
-        }
-      } catch (error) {
-        if (!(error instanceof BrokerError)) throw error
-        if (nextOffset > fromOffset) return nextOffset
-        throw new UnreadableRecords(error.code, error.message, getBaseOffset(bytes, at), { cause: error })
-      }
-    }
-    nextOffset = Math.max(nextOffset, batchEnd)
-    at += getBatchBytes(bytes, at)
-  }
-  return nextOffset
-}
-
 const SCRATCH_BYTES_MIN = 4 * 1024
 /** A scratch that had to grow beyond this is let go at the next record. */
 const SCRATCH_BYTES_KEPT = 1024 * 1024
 /** UTF-8 takes at most so many bytes for each unit of a string. */
 const BYTES_PER_UNIT_MAX = 3
 
+const NO_HEADERS: readonly RecordHeader[] = []
+/** What a record and a header take in a batch besides their bytes, at most. */
+const RECORD_OVERHEAD_BYTES = 40
+const HEADER_OVERHEAD_BYTES = 10
+
 /**
- * Holds key and value of one record as bytes on their way into a batch, because the key decides which batch that is. Text
+ * Holds one record on its way into a batch, key and value as bytes, because the key decides which batch that is. Text
  * becomes bytes here without a buffer for each; what is bytes already stays where it is when there is no text beside it.
  */
-export class RecordScratch {
+export class OutgoingRecord {
   #text: ViewedBytes = viewBytes(Buffer.allocUnsafeSlow(SCRATCH_BYTES_MIN))
   #isText = false
   #key: Buffer | null = null
@@ -105,16 +53,18 @@ export class RecordScratch {
   #valueStart = -1
   #valueEnd = -1
 
-  /** Key and value together, in bytes. */
-  sizeBytes = 0
+  /** Unix milliseconds. */
+  timestamp = 0
+  headers: readonly RecordHeader[] = NO_HEADERS
 
-  /** Takes the next record; the bytes must not change before it is in a batch. */
-  hold(key: Bytes | null, value: Bytes | null): void {
+  /** Takes the next record; its bytes must not change before it is in a batch. */
+  hold(key: Bytes | null, value: Bytes | null, timestamp: number, headers = NO_HEADERS): void {
+    this.timestamp = timestamp
+    this.headers = headers
     this.#isText = typeof key === 'string' || typeof value === 'string'
     if (!this.#isText) {
       this.#key = asBuffer(key as Uint8Array | null)
       this.#value = asBuffer(value as Uint8Array | null)
-      this.sizeBytes = (key === null ? 0 : key.length) + (value === null ? 0 : value.length)
       return
     }
     this.#reserve(bytesMaxOf(key) + bytesMaxOf(value))
@@ -122,17 +72,29 @@ export class RecordScratch {
     this.#keyEnd = key === null ? -1 : this.#write(key, 0)
     this.#valueStart = value === null ? -1 : Math.max(this.#keyEnd, 0)
     this.#valueEnd = value === null ? -1 : this.#write(value, this.#valueStart)
-    this.sizeBytes = Math.max(this.#keyEnd, this.#valueEnd, 0)
   }
 
-  /** Kafka's hash of the key; undefined when there is none. */
-  hashKey(): number | undefined {
-    if (this.#isText) return this.#keyStart < 0 ? undefined : murmur2(this.#text.buffer, this.#keyStart, this.#keyEnd)
-    return this.#key === null ? undefined : murmur2(this.#key, 0, this.#key.length)
+  /** About what it takes in a batch, and not less. */
+  get sizeBytes(): number {
+    const contentBytes = this.#isText
+      ? Math.max(this.#keyEnd, this.#valueEnd, 0)
+      : (this.#key?.length ?? 0) + (this.#value?.length ?? 0)
+    return RECORD_OVERHEAD_BYTES + contentBytes + (this.headers.length === 0 ? 0 : bytesOfHeaders(this.headers))
+  }
+
+  get hasKey(): boolean {
+    return this.#isText ? this.#keyStart >= 0 : this.#key !== null
+  }
+
+  /** Kafka's hash of the key, which there must be. */
+  hashKey(): number {
+    if (this.#isText) return murmur2(this.#text.buffer, this.#keyStart, this.#keyEnd)
+    return this.#key === null ? 0 : murmur2(this.#key, 0, this.#key.length)
   }
 
   /** Copies the record into the open batch of `builder`. */
-  addTo(builder: RecordBatchBuilder, timestamp: number, headers?: readonly RecordHeader[]): void {
+  addTo(builder: RecordBatchBuilder): void {
+    const { timestamp, headers } = this
     if (!this.#isText) return builder.add(this.#key, this.#value, timestamp, headers)
     const text = this.#text
     builder.addSlices(text, this.#keyStart, this.#keyEnd, this.#valueStart, this.#valueEnd, timestamp, headers)
@@ -171,9 +133,9 @@ export class BatchWriter {
     return this.#builder.sizeBytes
   }
 
-  /** Copies the record that `scratch` holds. `timestamp` is Unix milliseconds. */
-  add(scratch: RecordScratch, timestamp: number, headers?: readonly RecordHeader[]): void {
-    scratch.addTo(this.#builder, timestamp, headers)
+  /** Copies the record. */
+  add(record: OutgoingRecord): void {
+    record.addTo(this.#builder)
   }
 
   /** Completes the batch, uncompressed. It stays as it is until `reset`. */
@@ -198,6 +160,14 @@ export async function compressBatch(batch: Buffer): Promise<Buffer> {
 }
 
 const compress = promisify<Buffer, Buffer>(gzip)
+
+function bytesOfHeaders(headers: readonly RecordHeader[]): number {
+  let bytes = 0
+  for (const { key, value } of headers) {
+    bytes += HEADER_OVERHEAD_BYTES + key.length * BYTES_PER_UNIT_MAX + (value?.length ?? 0)
+  }
+  return bytes
+}
 
 function asBuffer(bytes: Uint8Array | null): Buffer | null {
   if (bytes === null || Buffer.isBuffer(bytes)) return bytes
