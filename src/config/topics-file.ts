@@ -46,8 +46,10 @@ export async function readTopicsFile(path: string): Promise<readonly TopicDeclar
     }
     bytes = await readFile(path)
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return []
-    throw new ConfigError([`Cannot read ${path}: ${error instanceof Error ? error.message : String(error)}`])
+    // No `instanceof`: in Jest, errors of Node.js are of another Error than the one that is known here.
+    const { code, message } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT') return []
+    throw new ConfigError([`Cannot read ${path}: ${message}`])
   }
   let text: string
   try {
