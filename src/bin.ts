@@ -1,3 +1,4 @@
+#!/usr/bin/env node
 // The broker as a program. Exit codes: 0 stopped in order, 1 stopped at once because it was told twice or took too long,
 // 2 bad usage or configuration, 5 a port or the data directory is in use, 70 the disk failed or the broker made a mistake.
 //
