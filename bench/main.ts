@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { cpus, tmpdir, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { measureEmbedded } from './experiments/embedded.ts'
 import { isKept, type BenchContext, type ExperimentResult, type Floor } from './experiments/experiment.ts'
 import { measureFetch } from './experiments/fetch.ts'
 import { measureKafka } from './experiments/kafka.ts'
@@ -20,6 +21,7 @@ const EXPERIMENTS: Readonly<Record<string, (context: BenchContext) => Promise<Ex
   fetch: measureFetch,
   read: measureReadLog,
   start: measureStart,
+  embedded: measureEmbedded,
   wake: measureWakeUp,
   kafka: measureKafka,
 }

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
@@ -152,4 +152,42 @@ test('a process that has closed its brokers ends by itself', () => {
   const args = ['--input-type=module', '-e', source, program]
   const run = spawnSync(process.execPath, args, { encoding: 'utf8', timeout: 15_000 })
   expect([run.stdout, run.stderr, run.status]).toEqual(['closed\n', '', 0])
+})
+
+test('node --test ends by itself after twenty brokers at once, and nothing is left open', () => {
+  const dist = new URL('../../dist/', import.meta.url).href
+  const source = `
+    import assert from 'node:assert/strict'
+    import { test } from 'node:test'
+    import { openConnection } from '${dist}client/json-connection.js'
+    import { call } from '${dist}client/operations.js'
+    import { startCafeLog } from '${dist}src/start-cafelog.js'
+
+    const openHandles = () => process.getActiveResourcesInfo().filter((name) => /TCP|Timeout/.test(name)).sort()
+
+    test('twenty brokers', async () => {
+      const before = openHandles()
+      const brokers = await Promise.all(Array.from({ length: 20 }, () => startCafeLog({ topics: ['t'] })))
+      const answers = await Promise.all(brokers.map(async ({ ports }) => {
+        const connection = await openConnection({ host: '127.0.0.1', port: ports.json })
+        const answer = await call(connection, 'PRODUCE', { topic: 't', partition: 0, records: [{ value: null }] })
+        connection.close()
+        return answer.baseOffset
+      }))
+      assert.deepEqual(answers, Array(20).fill(0))
+      await Promise.all(brokers.map((broker) => broker.close()))
+      await new Promise((resolve) => setImmediate(resolve))
+      assert.deepEqual(openHandles(), before)
+    })`
+  const directory = mkdtempSync(join(tmpdir(), 'cafelog-'))
+  try {
+    writeFileSync(join(directory, 'twenty.test.mjs'), source)
+    const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => name !== 'NODE_TEST_CONTEXT'))
+    const args = ['--test', join(directory, 'twenty.test.mjs')]
+    const run = spawnSync(process.execPath, args, { encoding: 'utf8', timeout: 15_000, env })
+    expect([run.status, run.signal, run.status === 0 ? '' : run.stdout]).toEqual([0, null, ''])
+    expect(run.stdout).toMatch(/pass 1\n.*fail 0\n/)
+  } finally {
+    rmSync(directory, { recursive: true, force: true })
+  }
 })
