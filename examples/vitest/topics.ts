@@ -1,0 +1,16 @@
+import type { CafeLogClient } from 'cafelog/client'
+
+const TOPICS = [
+  { topic: 'orders', partitions: 4, config: { 'retention.ms': '7d' } },
+  { topic: 'menu', partitions: 1, config: { 'cleanup.policy': 'compact' } },
+]
+
+/** Makes the topics that the program needs, and says which of them were not there yet. */
+export async function prepareTopics(client: CafeLogClient): Promise<string[]> {
+  const made: string[] = []
+  for (const topic of TOPICS) {
+    const { created } = await client.admin().createTopic(topic)
+    if (created) made.push(topic.topic)
+  }
+  return made
+}
