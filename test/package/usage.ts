@@ -2,10 +2,12 @@
 export const PREAMBLE = `import { startCafeLog } from 'cafelog'
 import type { CafeLog, CafeLogOptions, NewTopic } from 'cafelog'
 import { BrokerRefusal, CafeLogClient, ConnectionFailure, LIST_OFFSETS_START } from 'cafelog/client'
-import type { Admin, CircuitState, ClientOptions } from 'cafelog/client'
+import { DeliveryFailure } from 'cafelog/client'
+import type { Admin, CircuitState, ClientOptions, DeliveredMessage, Producer, ProducerMessage } from 'cafelog/client'
 declare const broker: CafeLog
 declare const client: CafeLogClient
-declare const admin: Admin`
+declare const admin: Admin
+declare const producer: Producer`
 
 /** Lines that have to compile in a project that uses the package. */
 export const RIGHT_LINES: readonly string[] = [
@@ -28,6 +30,14 @@ export const RIGHT_LINES: readonly string[] = [
   `const { members, offsets } = await admin.describeGroup('g'); return [members.length, offsets[0].lagMs ?? 0]`,
   `await admin.deleteTopic('a', { signal: AbortSignal.timeout(5) })`,
   `return (error: unknown) => error instanceof BrokerRefusal || (error instanceof ConnectionFailure && error.kind)`,
+  // its producer
+  `await using own = client.producer({ acks: 'all', compression: 'gzip', lingerMs: 5, idempotent: true }); await own.flush()`,
+  `const sent: DeliveredMessage = await producer.send({ topic: 'a', value: 'v' }); return [sent.partition, sent.offset]`,
+  `await producer.send({ topic: 'a', key: Buffer.from('k'), value: null, headers: { h: 'x' }, timestamp: new Date() })`,
+  `const message: ProducerMessage = { topic: 'a', value: 'v', headers: [{ key: 'h', value: null }], dueAt: 1 }; return message`,
+  `await producer.room({ signal: AbortSignal.timeout(5) }); return producer.hasRoom && producer.bufferedBytes`,
+  `return (await producer.sendBatch([{ topic: 'a', value: 'v' }]))[0].offset`,
+  `return (error: unknown) => error instanceof DeliveryFailure && error.kind === 'timeout'`,
 ]
 
 /** Lines each of which has a mistake that the compiler has to find. */
@@ -85,4 +95,21 @@ export const WRONG_LINES: readonly string[] = [
   `await admin.describeGroup()`,
   `const groups: string[] = await admin.listGroups(); return groups`,
   `return (await admin.describeBroker()).ports`,
+  // its producer
+  `return client.producer({ acks: 2 })`,
+  `return client.producer({ compression: 'lzma' })`,
+  `return client.producer({ linger: 5 })`,
+  `return client.producer({ batchBytes: '64KB' })`,
+  `await producer.send('a', 'v')`,
+  `await producer.send({ value: 'v' })`,
+  `await producer.send({ topic: 'a' })`,
+  `await producer.send({ topic: 'a', value: { total: 12 } })`,
+  `await producer.send({ topic: 'a', key: 7, value: 'v' })`,
+  `await producer.send({ topic: 'a', value: 'v', headers: { h: 1 } })`,
+  `await producer.send({ topic: 'a', value: 'v', timestamp: 'now' })`,
+  `await producer.send({ topic: 'a', value: 'v', partition: '0' })`,
+  `await producer.send([{ topic: 'a', value: 'v' }])`,
+  `return producer.send({ topic: 'a', value: 'v' }).offset`,
+  `await producer.sendBatch({ topic: 'a', value: 'v' })`,
+  `producer.bufferedBytes = 0`,
 ]
