@@ -2,6 +2,7 @@ import type { Clock } from './base/clock.ts'
 import type { FileSystem } from './base/file-system.ts'
 import type { TopicName } from './base/topic-name.ts'
 import type { Topics } from './broker/topics.ts'
+import type { DelayQueue } from './delay/delay-queue.ts'
 import type { CommittedOffsets } from './groups/committed-offsets.ts'
 import type { GroupCoordinator } from './groups/coordinator.ts'
 import type { CommittedOffset } from './groups/offset-rows.ts'
@@ -204,6 +205,26 @@ function emitByTopic(engine: SegmentLogEngine, emit: Emit, valueOf: (log: Segmen
     sum += valueOf(log)
   }
   if (topic !== undefined) emit(sum, topic)
+}
+
+/** Lets the metrics of delayed records read the queue at each scrape. A topic has them from its first delayed record on. */
+export function collectDelay(metrics: Metrics, delay: DelayQueue): void {
+  metrics.scheduledInflight.collect = (emit) => {
+    for (const { topic, inflight } of delay.describe()) emit(inflight, topic)
+  }
+  metrics.scheduledOverdue.collect = (emit) => {
+    for (const { topic, overdue } of delay.describe()) emit(overdue, topic)
+  }
+  metrics.scheduled.collect = (emit) => {
+    for (const { topic, events } of delay.describe()) {
+      for (const [event, count] of Object.entries(events)) emit(count, topic, event)
+    }
+  }
+  metrics.scheduledNextDue.collect = (emit) => {
+    let next = Number.POSITIVE_INFINITY
+    for (const { nextDueAtMs = next } of delay.describe()) next = Math.min(next, nextDueAtMs)
+    if (next !== Number.POSITIVE_INFINITY) emit(next / 1000)
+  }
 }
 
 /** Lets the metrics of transactions read them at each scrape: every state that one can be in has a series. */

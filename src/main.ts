@@ -8,9 +8,11 @@ import { nodeFileSystem } from './base/file-system.ts'
 import type { Logger } from './base/logger.ts'
 import { silentLogger } from './base/logger.ts'
 import { Broker } from './broker/broker.ts'
+import { createDelayQueue } from './broker/create-delay-queue.ts'
 import { openTransactions } from './broker/open-transactions.ts'
-import { formatFlushPolicy, NO_SETTINGS, TOPIC_CONFIG } from './broker/topic-config.ts'
+import { formatFlushPolicy, TOPIC_CONFIG } from './broker/topic-config.ts'
 import type { TopicSettings } from './broker/topic-config.ts'
+import type { TopicConfigKey } from './broker/topic-config-key.ts'
 import { Topics } from './broker/topics.ts'
 import type { Address, Config, Setting } from './config/config.ts'
 import { formatAddress, SETTINGS } from './config/config.ts'
@@ -22,7 +24,7 @@ import { GROUP_DEFAULTS } from './groups/group-options.ts'
 import type { GroupOptions } from './groups/group-options.ts'
 import { HttpStart } from './http-start.ts'
 import type { TestControls } from './http/test-controls.ts'
-import { collectFromState, collectTransactions } from './live-metrics.ts'
+import { collectDelay, collectFromState, collectTransactions } from './live-metrics.ts'
 import { SegmentLogEngine } from './log/segment-log-engine.ts'
 import { Metrics } from './metrics/metrics.ts'
 import type { RefusableProtocol } from './net/faults.ts'
@@ -291,7 +293,8 @@ async function openLog(parts: {
     opened.add('the log', () => closeLog(engine))
     const committedOffsets = new CommittedOffsets(store, clock)
     const brokerSettings = settingsOfBroker(config)
-    const topics = new Topics({ store, engine, committedOffsets, clock, brokerSettings })
+    const delay = createDelayQueue({ store, engine, clock, machineClock, logger, metrics }, () => topics)
+    const topics: Topics = new Topics({ store, engine, committedOffsets, delay, clock, brokerSettings })
     await topics.load()
     const groups = new GroupCoordinator({
       store,
@@ -320,6 +323,10 @@ async function openLog(parts: {
     const transactions = openTransactions(coordinated)
     collectTransactions(metrics, transactions)
     opened.add('the transactions', async () => transactions.close())
+    opened.add('the delayed records', () => delay.close())
+    await delay.open()
+    metrics.scheduledLimit.set(config.delayRecordsMax)
+    collectDelay(metrics, delay)
     state.store = store
     state.engine = engine
     return {
@@ -329,6 +336,7 @@ async function openLog(parts: {
       groups,
       producerIds,
       transactions,
+      delay,
       identity: {
         version: VERSION,
         clusterId: await readClusterId(store),
@@ -365,9 +373,15 @@ function groupOptionsOf(config: Config): Partial<GroupOptions> {
   }
 }
 
-function settingsOfBroker({ flushPolicy }: Config): TopicSettings {
-  if (flushPolicy.kind === 'always') return NO_SETTINGS
-  return new Map([[TOPIC_CONFIG.flushPolicy.name, formatFlushPolicy(flushPolicy)]])
+function settingsOfBroker({ flushPolicy, delayEnable, delayMaxMs, delayRecordsMax }: Config): TopicSettings {
+  const settings = [
+    [TOPIC_CONFIG.flushPolicy, formatFlushPolicy(flushPolicy)],
+    [TOPIC_CONFIG.delayEnable, String(delayEnable)],
+    [TOPIC_CONFIG.delayMaxMs, String(delayMaxMs)],
+    [TOPIC_CONFIG.delayRecordsMax, String(delayRecordsMax)],
+  ] as const
+  const changed = settings.filter(([key, value]) => value !== (key as TopicConfigKey<unknown>).format(key.default))
+  return new Map(changed.map(([{ name }, value]) => [name, value]))
 }
 
 async function readClusterId(store: Store): Promise<string> {

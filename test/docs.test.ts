@@ -186,7 +186,7 @@ function kafkaApis(): ApiFacts[] {
 function showDefault(field: TopicConfigField): string {
   const value = TOPIC_CONFIG[field].default
   if (typeof value === 'object') return formatFlushPolicy(value)
-  if (typeof value === 'string' || !/(?:Ms|Bytes|Max)$/.test(field)) return String(value)
+  if (typeof value !== 'number' || !/(?:Ms|Bytes|Max)$/.test(field) || field === 'delayRecordsMax') return String(value)
   return field.endsWith('Ms') ? formatDuration(value) : formatSize(value)
 }
 

@@ -46,6 +46,7 @@ export const ERRORS = {
   PRODUCER_FENCED: { isRetriable: false, sentence: 'Another producer has taken over the transactional id' },
   REBALANCE_IN_PROGRESS: { isRetriable: true, sentence: 'The group is rebalancing: the member is to join again' },
   RECORD_LIST_TOO_LARGE: { isRetriable: false, sentence: 'The record batch is larger than a segment of the topic' },
+  RESOURCE_NOT_FOUND: { isRetriable: false, sentence: 'What is asked for is not there, or no longer' },
   STALE_MEMBER_EPOCH: { isRetriable: false, sentence: 'The member epoch is not the current one' },
   TOPIC_ALREADY_EXISTS: { isRetriable: false, sentence: 'There is a topic of that name with other settings' },
   TRANSACTIONAL_ID_NOT_FOUND: { isRetriable: false, sentence: 'There is no such transactional id' },

@@ -97,17 +97,17 @@ export class BatchIntake {
       for (let index = 0; reader.next(); index++) {
         if (reader.timestamp > maxTimestamp) maxTimestamp = reader.timestamp
         if (needsKeys && reader.keyStart < 0) {
-          note(keyless, index, 'it has no key, which compaction goes by')
+          noteFault(keyless, index, 'it has no key, which compaction goes by')
         } else if (isLimited && reader.timestamp !== NO_TIMESTAMP) {
           const fault = findTimeFault(reader.timestamp, now, config)
-          if (fault !== undefined) note(untimely, index, fault)
+          if (fault !== undefined) noteFault(untimely, index, fault)
         }
       }
     } catch (error) {
       throw asInvalid(error)
     }
-    if (keyless.length > 0) throw refuse('INVALID_RECORD', [...keyless, ...untimely])
-    if (untimely.length > 0) throw refuse('INVALID_TIMESTAMP', untimely)
+    if (keyless.length > 0) throw refuseRecords('INVALID_RECORD', [...keyless, ...untimely])
+    if (untimely.length > 0) throw refuseRecords('INVALID_TIMESTAMP', untimely)
     return maxTimestamp
   }
 
@@ -136,18 +136,20 @@ function findTimeFault(
   return undefined
 }
 
-function note(faults: RecordFault[], index: number, message: string): void {
+/** Adds what is wrong with a record, unless enough is known already. */
+export function noteFault(faults: RecordFault[], index: number, message: string): void {
   if (faults.length < FAULTS_MAX) faults.push({ index, message })
 }
 
-function refuse(code: BrokerErrorName, faults: readonly RecordFault[]): RecordsRefused {
+/** The refusal of a batch because of some of its records, of which there is at least one. */
+export function refuseRecords(code: BrokerErrorName, faults: readonly RecordFault[]): RecordsRefused {
   const sorted = faults.toSorted((one, other) => one.index - other.index).slice(0, FAULTS_MAX)
   const [first] = sorted
   return new RecordsRefused(code, `Cannot append the batch: record ${first.index} is refused: ${first.message}`, sorted)
 }
 
 /** What is damaged in a batch whose checksum is right was sent so: sending it again does not help. */
-function asInvalid(error: unknown): unknown {
+export function asInvalid(error: unknown): unknown {
   const isDamage = error instanceof CodecError || (error instanceof BrokerError && error.code === 'CORRUPT_MESSAGE')
   if (!isDamage) return error
   return new BrokerError('INVALID_RECORD', `Cannot append the batch: ${error.message}`, { cause: error })

@@ -4,9 +4,14 @@ import type { CommittedOffsets } from '../groups/committed-offsets.ts'
 import type { GroupCoordinator } from '../groups/coordinator.ts'
 import type { Acks, AppendWaiter, Isolation, LogEngine, PartitionLog, ReadBatches } from '../log/log-engine.ts'
 import type { Metrics } from '../metrics/metrics.ts'
-import { getProducerEpoch, getProducerId, isTransactional } from '../record/record-batch.ts'
+import { getProducerEpoch, getProducerId, getRecordCount, isTransactional } from '../record/record-batch.ts'
 import { BatchIntake } from './batch-intake.ts'
 import { checkBatch } from './check-batch.ts'
+import type { DelayQueue } from '../delay/delay-queue.ts'
+import type { Schedule } from '../delay/schedule-rows.ts'
+import { DelayedProduce } from './delayed-produce.ts'
+import { findDueFault } from './delayed-records.ts'
+import type { DividedBatch } from './delayed-records.ts'
 import type { TransactionCoordinator } from '../transactions/coordinator.ts'
 import type { ProducerIds } from '../transactions/producer-ids.ts'
 import type { LogWatch } from './log-watches.ts'
@@ -51,6 +56,14 @@ export interface FetchAnswer {
   readonly batches: ReadBatches
 }
 
+/** A batch that a producer has sent, ready to be appended. */
+export interface TakenBatch {
+  readonly log: PartitionLog
+  readonly batch: Buffer
+  /** The same in two parts, when some of its records are to be delivered later. */
+  readonly divided: DividedBatch | undefined
+}
+
 /** What the broker is made of. */
 export interface BrokerParts {
   readonly clock: Clock
@@ -61,6 +74,7 @@ export interface BrokerParts {
   /** For producers without a transactional id. */
   readonly producerIds: ProducerIds
   readonly transactions: TransactionCoordinator
+  readonly delay: DelayQueue
   readonly metrics: Metrics
   readonly identity: BrokerIdentity
   /** The most that the records of a compressed batch may grow to when they must be looked into. */
@@ -82,6 +96,10 @@ export class Broker {
   readonly identity: BrokerIdentity
   /** What becomes of a batch before it is given to `produce`. */
   readonly intake: BatchIntake
+  /** Records that wait until they are due. */
+  readonly delay: DelayQueue
+  /** What becomes of a batch that may have such records. */
+  readonly delayed: DelayedProduce
   /** Where each door listens; filled in as they open. */
   readonly addresses = new Map<string, string>()
   readonly #engine: LogEngine
@@ -98,6 +116,8 @@ export class Broker {
     this.transactions = parts.transactions
     this.identity = parts.identity
     this.intake = new BatchIntake(parts.clock, parts.unpackedBytesMax)
+    this.delay = parts.delay
+    this.delayed = new DelayedProduce(parts.delay, parts.unpackedBytesMax)
     this.#engine = parts.engine
     this.#waiting = new WaitingFetches(parts.clock, parts.metrics.fetchWaiting)
     this.#watches = new LogWatches(parts.clock, parts.metrics.fetchWaiting)
@@ -142,17 +162,29 @@ export class Broker {
    * Takes the batch that a producer has sent for a partition and returns what is to be appended to which log: the batch
    * itself, which may have been changed where it lies, or another one in its place. Nothing is appended yet.
    *
-   * @throws BrokerError UNKNOWN_TOPIC_OR_PARTITION, or as `checkBatch`, `TransactionCoordinator.checkProduce` and
-   * `BatchIntake.take`
+   * @throws BrokerError UNKNOWN_TOPIC_OR_PARTITION, or as `checkBatch`, `TransactionCoordinator.checkProduce`,
+   * `BatchIntake.take` and `DelayedProduce.divide`
    */
-  takeBatch(topicName: string, partition: number, batch: Buffer | null): { log: PartitionLog; batch: Buffer } {
+  takeBatch(topicName: string, partition: number, batch: Buffer | null): TakenBatch {
     const topic = this.topics.getExisting(topicName)
     const log = this.getLog(topicName, partition)
     checkBatch(batch, topic.config)
     if (isTransactional(batch, 0)) {
       this.transactions.checkProduce(getProducerId(batch, 0), getProducerEpoch(batch, 0), topicName, partition)
     }
-    return { log, batch: this.intake.take(batch, topic.config) }
+    const taken = this.intake.take(batch, topic.config)
+    return { log, batch: taken, divided: this.delayed.divide(taken, log, topic.config, this.clock) }
+  }
+
+  /**
+   * Appends what `takeBatch` returned in this turn of the event loop, and sets aside what of it is to be delivered later.
+   * Returns the base offset of the batch, or -1 when nothing was appended; `waiter` is told later.
+   *
+   * @throws BrokerError as `PartitionLog.append`
+   */
+  produceTaken({ log, batch, divided }: TakenBatch, acks: Acks, waiter?: AppendWaiter): number {
+    if (divided !== undefined) return this.delayed.produce(log, batch, divided, acks, waiter)
+    return this.produce(log, batch, getRecordCount(batch, 0), acks, waiter)
   }
 
   /**
@@ -178,6 +210,18 @@ export class Broker {
    */
   watch(logs: readonly PartitionLog[], waitMs: number, wake: () => void): LogWatch {
     return this.#watches.start(logs, waitMs, wake)
+  }
+
+  /**
+   * Lets a record that waits be due at another time, Unix milliseconds; one that has passed is now.
+   *
+   * @throws ScheduleGone; BrokerError INVALID_TIMESTAMP, KAFKA_STORAGE_ERROR
+   */
+  async rescheduleRecord(id: string, dueAtMs: number): Promise<Schedule> {
+    const { topic } = this.delay.get(id)
+    const fault = findDueFault(dueAtMs, this.clock.now(), this.topics.getExisting(topic).config)
+    if (fault !== undefined) throw new BrokerError('INVALID_TIMESTAMP', `Cannot reschedule "${id}": ${fault}`)
+    return this.delay.reschedule(id, dueAtMs)
   }
 
   /** Answers all fetches that wait, so that connections can be closed. */

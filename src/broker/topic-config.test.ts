@@ -184,6 +184,9 @@ test('the topic’s settings come before the broker’s before the defaults', ()
     compression: 'producer',
     gzipLevel: -1,
     zstdLevel: 3,
+    delayEnable: true,
+    delayMaxMs: 31_536_000_000,
+    delayRecordsMax: 10_000_000,
   })
   expect(toLogConfig(NO_SETTINGS, brokerSettings).flushPolicy).toEqual({ kind: 'interval', intervalMs: 10 })
   expect(Object.fromEntries(describeTopicConfig(settings, brokerSettings))).toEqual({

@@ -148,6 +148,27 @@ export const TOPIC_CONFIG: { readonly [Name in keyof LogConfig]: TopicConfigKey<
     ...integer(1, 19),
     meaning: 'How hard the broker tries, with compression.type zstd.',
   },
+  delayEnable: {
+    name: 'cafelog.delay.enable',
+    default: true,
+    wanted: 'true or false',
+    parse: (text) => ({ true: true, false: false })[text.toLowerCase()],
+    format: String,
+    meaning:
+      'Whether records may ask to be delivered later. With false, batches of Kafka clients are not looked into for it, and its headers are headers like any other.',
+  },
+  delayMaxMs: {
+    name: 'cafelog.delay.max.ms',
+    default: 365 * DAY_MS,
+    ...duration({ least: 1, most: 100 * 365 * DAY_MS, allowUnlimited: true }),
+    meaning: 'How far ahead a delayed record may be due. Later ones are refused; -1 is no limit.',
+  },
+  delayRecordsMax: {
+    name: 'cafelog.delay.max.records',
+    default: 10_000_000,
+    ...integer(-1, INT32_MAX),
+    meaning: 'How many delayed records may wait at a time. More are refused; -1 is no limit.',
+  },
 }
 
 /** Which one of the settings, by its name in the program. */
@@ -259,6 +280,9 @@ export function toLogConfig(settings: TopicSettings, brokerSettings: TopicSettin
     compression: read('compression'),
     gzipLevel: read('gzipLevel'),
     zstdLevel: read('zstdLevel'),
+    delayEnable: read('delayEnable'),
+    delayMaxMs: read('delayMaxMs'),
+    delayRecordsMax: read('delayRecordsMax'),
   })
 }
 

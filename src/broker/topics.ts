@@ -6,6 +6,7 @@ import { didYouMean } from '../base/nearest.ts'
 import { parseTopicName } from '../base/topic-name.ts'
 import type { TopicName } from '../base/topic-name.ts'
 import type { CommittedOffsets } from '../groups/committed-offsets.ts'
+import type { DelayQueue } from '../delay/delay-queue.ts'
 import type { LogConfig, LogEngine, PartitionLog } from '../log/log-engine.ts'
 import type { Store } from '../store/store.ts'
 import {
@@ -75,6 +76,8 @@ export interface TopicsParts {
   readonly store: Store
   readonly engine: LogEngine
   readonly committedOffsets: Pick<CommittedOffsets, 'removeTopic'>
+  /** Whose records go with their topic. */
+  readonly delay?: Pick<DelayQueue, 'removeTopic'>
   readonly clock: Clock
   /** Settings of all topics that do not have their own. */
   readonly brokerSettings?: TopicSettings
@@ -102,6 +105,7 @@ export class Topics {
   readonly #store: Store
   readonly #engine: LogEngine
   readonly #committedOffsets: Pick<CommittedOffsets, 'removeTopic'>
+  readonly #delay: Pick<DelayQueue, 'removeTopic'> | undefined
   readonly #clock: Clock
   readonly #brokerSettings: TopicSettings
   readonly #partitionsMax: number
@@ -123,6 +127,7 @@ export class Topics {
     this.#store = parts.store
     this.#engine = parts.engine
     this.#committedOffsets = parts.committedOffsets
+    this.#delay = parts.delay
     this.#clock = parts.clock
     this.#brokerSettings = parts.brokerSettings ?? NO_SETTINGS
     this.#partitionsMax = parts.partitionsMax ?? PARTITIONS_MAX
@@ -383,6 +388,7 @@ export class Topics {
     try {
       await this.#engine.deleteTopic(name)
       await this.#committedOffsets.removeTopic(name)
+      await this.#delay?.removeTopic(name)
       await this.#store.commit([{ table: 'topics', key: name, value: undefined }])
     } catch (error) {
       throw toStorageError(`delete topic "${name}"`, error)

@@ -60,6 +60,11 @@ export interface Config {
   readonly transactionTimeoutMsMax: number
   /** How long a transactional id is remembered that nobody uses. */
   readonly transactionalIdExpirationMs: number
+  /** What topics get that say nothing about delayed records. */
+  readonly delayEnable: boolean
+  readonly delayMaxMs: number
+  /** For each topic. */
+  readonly delayRecordsMax: number
   /** Client connections at the same time, of all doors together. */
   readonly connectionsMax: number
   /** Segment and index files that the log holds open at the same time. */
@@ -262,6 +267,27 @@ export const SETTINGS: { readonly [Name in Exclude<keyof Config, 'httpConnection
     meaning: 'How long a transactional id is remembered that no producer uses',
     parse: durationBetween(60_000, 365 * 86_400_000),
   },
+  delayEnable: {
+    variable: 'CAFELOG_DELAY_ENABLE',
+    default: 'true',
+    range: 'true or false',
+    meaning: 'Whether records may ask to be delivered later, in topics that do not say otherwise',
+    parse: (text) => ({ true: true, false: false })[text.toLowerCase()],
+  },
+  delayMaxMs: {
+    variable: 'CAFELOG_DELAY_MAX',
+    default: '365d',
+    range: 'a duration from 1ms to 36500d, such as 30d, or -1 for no limit',
+    meaning: 'How far ahead a delayed record may be due, in topics that do not say otherwise',
+    parse: (text) => TOPIC_CONFIG.delayMaxMs.parse(text),
+  },
+  delayRecordsMax: {
+    variable: 'CAFELOG_DELAY_MAX_RECORDS',
+    default: '10000000',
+    range: 'a whole number up to 2147483647, or -1 for no limit',
+    meaning: 'How many delayed records of a topic may wait at a time, in topics that do not say otherwise',
+    parse: (text) => TOPIC_CONFIG.delayRecordsMax.parse(text),
+  },
   connectionsMax: {
     variable: 'CAFELOG_MAX_CONNECTIONS',
     default: String(CONNECTIONS_DEFAULT),
@@ -357,6 +383,9 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
     offsetsRetentionMs: readOrDefault(SETTINGS.offsetsRetentionMs),
     transactionTimeoutMsMax: readOrDefault(SETTINGS.transactionTimeoutMsMax),
     transactionalIdExpirationMs: readOrDefault(SETTINGS.transactionalIdExpirationMs),
+    delayEnable: readOrDefault(SETTINGS.delayEnable),
+    delayMaxMs: readOrDefault(SETTINGS.delayMaxMs),
+    delayRecordsMax: readOrDefault(SETTINGS.delayRecordsMax),
     connectionsMax,
     openFilesMax,
     unpackedBytesMax: readOrDefault(SETTINGS.unpackedBytesMax),

@@ -24,7 +24,7 @@ import type {
 } from './consumer-messages.ts'
 import { checkHeartbeat } from './consumer-requests.ts'
 import { ConsumerRoster } from './consumer-roster.ts'
-import { Deadlines } from './deadlines.ts'
+import { Deadlines } from '../base/deadlines.ts'
 import type { GroupOptions } from './group-options.ts'
 import { isRefusal, makeReply } from './outcome.ts'
 import type { Outcome, Refusal, Reply, RowChange } from './outcome.ts'

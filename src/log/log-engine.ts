@@ -39,6 +39,11 @@ export interface LogConfig {
   readonly compression: 'producer' | Codec
   readonly gzipLevel: number
   readonly zstdLevel: number
+  /** Whether records may ask for delayed delivery. */
+  readonly delayEnable: boolean
+  /** How far ahead they may be due, and how many may wait; -1 is "no limit". */
+  readonly delayMaxMs: number
+  readonly delayRecordsMax: number
 }
 
 /** Whether old records go by retention. */

@@ -10,6 +10,7 @@ export const ERROR_TYPES = [
   'INVALID_REQUEST',
   'GROUP_ID_NOT_FOUND',
   'NON_EMPTY_GROUP',
+  'SCHEDULE_NOT_FOUND',
 ] as const
 
 /** The checks behind `/readyz`, and the values of `cafelog_ready`'s label. */
@@ -20,6 +21,7 @@ const LATENCY_MS_BOUNDS = [0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000
 const REQUEST_SECONDS_BOUNDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
 const FSYNC_SECONDS_BOUNDS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5]
 const TRANSACTION_SECONDS_BOUNDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900]
+const DELAY_SECONDS_BOUNDS = [0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600, 3600]
 const REBALANCE_SECONDS_BOUNDS = [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300]
 
 /**
@@ -271,6 +273,39 @@ export class Metrics {
   ).child()
   /** result `ok` | `error` */
   readonly offsetCommits = this.#counters('cafelog_offset_commits_total', 'Offset commits answered', ['result'])
+
+  /** Live. topic */
+  readonly scheduledInflight = this.#gauges(
+    'cafelog_scheduled_inflight',
+    'Delayed records that were accepted and are not delivered or cancelled yet',
+    ['topic'],
+  )
+  /** Live. topic, event `accepted` | `delivered` | `cancelled` | `rescheduled` | `failed` */
+  readonly scheduled = this.#counters('cafelog_scheduled_total', 'Delayed records, by what became of them', [
+    'topic',
+    'event',
+  ])
+  /** Live. topic */
+  readonly scheduledOverdue = this.#gauges(
+    'cafelog_scheduled_overdue',
+    'Delayed records that have been due for more than a second',
+    ['topic'],
+  )
+  /** Live. Absent while nothing waits. */
+  readonly scheduledNextDue = this.#gauges(
+    'cafelog_scheduled_next_due_timestamp_seconds',
+    'When the next delayed record is due, in seconds since 1970; absent while none waits',
+    [],
+  )
+  readonly scheduledLimit = this.#gauge(
+    'cafelog_scheduled_limit',
+    'Delayed records of a topic that may wait at a time, unless the topic says otherwise; -1 is no limit',
+  )
+  readonly scheduledDeliveryDelaySeconds = this.#histogram(
+    'cafelog_scheduled_delivery_delay_seconds',
+    'Seconds from when a delayed record was due until it was stored in its partition',
+    DELAY_SECONDS_BOUNDS,
+  )
 
   /** Live. state: as Kafka names it */
   readonly transactions = this.#gauges('cafelog_transactions', 'Transactional ids, by the state of their transaction', [

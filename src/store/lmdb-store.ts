@@ -98,6 +98,15 @@ export class LmdbStore implements Store {
     }
   }
 
+  *range(table: TableName, start: string, end: string): Iterable<readonly [key: string, value: Buffer]> {
+    const range = { start: Buffer.from(start), end: Buffer.from(end) }
+    for (const { key, value } of this.#table(table).getRange(range)) yield [key.toString(), Buffer.from(value)]
+  }
+
+  count(table: TableName): number {
+    return (this.#table(table).getStats() as TreeStats).entryCount
+  }
+
   commit(changes: readonly StoreChange[]): Promise<void> {
     return this.#commits.commit(changes)
   }
@@ -194,6 +203,7 @@ export class LmdbStore implements Store {
 }
 
 interface TreeStats {
+  readonly entryCount: number
   readonly treeBranchPageCount: number
   readonly treeLeafPageCount: number
   readonly overflowPages: number

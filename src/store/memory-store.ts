@@ -44,6 +44,18 @@ export class MemoryStore implements Store {
     for (const [key, value] of rows) yield [key, Buffer.from(value)]
   }
 
+  *range(table: TableName, start: string, end: string): Iterable<readonly [key: string, value: Buffer]> {
+    const [from, to] = [Buffer.from(start), Buffer.from(end)]
+    const rows = [...this.#table(table)].map(([key, value]) => [Buffer.from(key), value] as const)
+    const inside = rows.filter(([key]) => Buffer.compare(key, from) >= 0 && Buffer.compare(key, to) < 0)
+    inside.sort(([left], [right]) => Buffer.compare(left, right))
+    for (const [key, value] of inside) yield [key.toString(), Buffer.from(value)]
+  }
+
+  count(table: TableName): number {
+    return this.#table(table).size
+  }
+
   commit(changes: readonly StoreChange[]): Promise<void> {
     return this.#commits.commit(changes)
   }

@@ -62,6 +62,19 @@ test.each(Object.entries(implementations))('%s lists rows in byte order, by pref
   expect(rows(store, 'offsets', 'zz')).toEqual([])
 })
 
+test.each(Object.entries(implementations))('%s lists and counts the rows between two keys', async (_name, open) => {
+  const store = open()
+  const keys = ['a\u0000\u0000', 'a\u0000b', 'a\u0001', 'b', 'B']
+  await store.commit(keys.map((key) => ({ table: 'schedules_due', key, value: bytes(key) })))
+  const between = (start: string, end: string) => [...store.range('schedules_due', start, end)].map(([key]) => key)
+  expect(between('a\u0000', 'a\u0001')).toEqual(['a\u0000\u0000', 'a\u0000b'])
+  expect(between('a\u0000b', 'b')).toEqual(['a\u0000b', 'a\u0001'])
+  expect(between('b', 'a')).toEqual([])
+  expect([store.count('schedules_due'), store.count('meta')]).toEqual([5, 0])
+  await store.commit([{ table: 'schedules_due', key: 'b', value: undefined }])
+  expect(store.count('schedules_due')).toBe(4)
+})
+
 test.each(Object.entries(implementations))('%s hands out bytes that are the reader’s own', async (_name, open) => {
   const store = open()
   await store.commit([{ table: 'meta', key: 'k', value: bytes('abc') }])

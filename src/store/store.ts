@@ -1,5 +1,17 @@
 /** The tables of the embedded store; docs/log-format.md lists what each holds. */
-export const TABLES = ['meta', 'topics', 'offsets', 'pending_offsets', 'groups', 'transactions'] as const
+export const TABLES = [
+  'meta',
+  'topics',
+  'offsets',
+  'pending_offsets',
+  'groups',
+  'transactions',
+  'schedules',
+  'schedules_due',
+  'schedule_topics',
+  'schedule_points',
+  'schedule_producers',
+] as const
 export type TableName = (typeof TABLES)[number]
 
 /** One row to write, or to remove when `value` is undefined. */
@@ -17,6 +29,10 @@ export interface Store {
   get(table: TableName, key: string): Buffer | undefined
   /** Rows in byte order of their keys, those that begin with `prefix` if it is given. */
   entries(table: TableName, prefix?: string): Iterable<readonly [key: string, value: Buffer]>
+  /** Rows in byte order of their keys, from `start` on to before `end`. */
+  range(table: TableName, start: string, end: string): Iterable<readonly [key: string, value: Buffer]>
+  /** How many rows there are, without looking at them. */
+  count(table: TableName): number
   /**
    * Applies all changes or none. Resolves when they are on stable storage; a reader sees them no earlier than that, or
    * soon before. Commits that are waiting at the same time share one sync.

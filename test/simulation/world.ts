@@ -179,6 +179,9 @@ export class World {
       compression: 'producer',
       gzipLevel: -1,
       zstdLevel: 3,
+      delayEnable: true,
+      delayMaxMs: 31_536_000_000,
+      delayRecordsMax: 10_000_000,
     }
   }
 

@@ -32,6 +32,9 @@ export const LOG_CONFIG: LogConfig = {
   compression: 'producer',
   gzipLevel: -1,
   zstdLevel: 3,
+  delayEnable: true,
+  delayMaxMs: 31_536_000_000,
+  delayRecordsMax: 10_000_000,
 }
 
 /** A data directory of its own that goes when the test is over. */

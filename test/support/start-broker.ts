@@ -8,6 +8,7 @@ import { nodeFileSystem } from '../../src/base/file-system.ts'
 import type { Logger } from '../../src/base/logger.ts'
 import { silentLogger } from '../../src/base/logger.ts'
 import { Broker } from '../../src/broker/broker.ts'
+import { createDelayQueue } from '../../src/broker/create-delay-queue.ts'
 import { openTransactions } from '../../src/broker/open-transactions.ts'
 import { parseTopicSettings } from '../../src/broker/topic-config.ts'
 import { Topics } from '../../src/broker/topics.ts'
@@ -95,12 +96,14 @@ export async function startTestBroker(
   const store = new LmdbStore({ path: join(directory, '@store'), fileSystem })
   const committedOffsets = new CommittedOffsets(store, clock)
   const brokerSettings = parseTopicSettings({ 'retention.ms': '-1', ...options.settings })
-  const topics = new Topics({ store, engine, committedOffsets, clock, brokerSettings })
+  const delay = createDelayQueue({ store, engine, clock, logger, metrics }, () => topics)
+  const topics: Topics = new Topics({ store, engine, committedOffsets, delay, clock, brokerSettings })
   await topics.load()
   const groups = new GroupCoordinator({ store, clock, committedOffsets, logger })
   groups.open(topics)
   const producerIds = new ProducerIds(store)
   const transactions = openTransactions({ store, engine, topics, groups, producerIds, clock, metrics, logger })
+  await delay.open()
   const identity = {
     version: '0.0.0-test',
     clusterId: 'test-cluster',
@@ -116,6 +119,7 @@ export async function startTestBroker(
     groups,
     producerIds,
     transactions,
+    delay,
     metrics,
     identity,
   })
@@ -134,6 +138,7 @@ export async function startTestBroker(
       await listener.drain(1_000)
       groups.close()
       transactions.close()
+      await delay.close()
       await engine.close()
       await store.close()
       if (options.directory === undefined) rmSync(directory, { recursive: true, force: true })

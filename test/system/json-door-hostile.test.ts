@@ -122,7 +122,7 @@ const hostile: [type: number, payload: unknown, message: string][] = [
   [PRODUCE, records({ ts: 1.5 }), 'with records[0].ts 1.5: '],
   [PRODUCE, records({ ts: 'now' }), 'with records[0].ts "now": '],
   [PRODUCE, '{"topic":"t","partition":0,"records":[{"ts":1e400}]}', 'with records[0].ts Infinity: '],
-  [PRODUCE, records({ dueAt: 4e12 }), 'with records[0].dueAt 4000000000000: delayed delivery is not in this version'],
+  [PRODUCE, records({ dueAt: 4e12 }), 'at most 31536000000 ms ahead is taken (cafelog.delay.max.ms)'],
   [PRODUCE, records({ dueAt: 'soon' }), 'with records[0].dueAt "soon": '],
   [PRODUCE, records({ headers: {} }), 'with records[0].headers {}: an array is needed'],
   [PRODUCE, records({ headers: [7] }), 'with records[0].headers[0] 7: an object is needed'],

@@ -1,6 +1,6 @@
 import { assert } from '../../base/assert.ts'
 import type { Assignment } from '../assignment.ts'
-import { Deadlines } from '../deadlines.ts'
+import { Deadlines } from '../../base/deadlines.ts'
 import type { AssignableMember, Assignor } from './assignor.ts'
 
 /**

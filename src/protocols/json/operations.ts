@@ -14,6 +14,7 @@ import { initProducerId } from './operations/init-producer-id.ts'
 import { listGroups } from './operations/list-groups.ts'
 import { listOffsets } from './operations/list-offsets.ts'
 import { metadata } from './operations/metadata.ts'
+import { cancelSchedule, getSchedule, listSchedules, reschedule, sendScheduleNow } from './operations/schedules.ts'
 import type { OperationName } from './wire.ts'
 import { FRAME_TYPES } from './wire.ts'
 
@@ -40,6 +41,11 @@ const TABLE = {
   DELETE_RECORDS: { requestClass: 'other', operation: deleteRecords },
   BROKER_INFO: { requestClass: 'other', operation: brokerInfo },
   INIT_PRODUCER_ID: { requestClass: 'other', operation: initProducerId },
+  LIST_SCHEDULES: { requestClass: 'other', operation: listSchedules },
+  GET_SCHEDULE: { requestClass: 'other', operation: getSchedule },
+  CANCEL_SCHEDULE: { requestClass: 'other', operation: cancelSchedule },
+  RESCHEDULE: { requestClass: 'other', operation: reschedule },
+  SEND_SCHEDULE_NOW: { requestClass: 'other', operation: sendScheduleNow },
 } as const satisfies Record<Exclude<OperationName, OnBytes>, Omit<Entry, 'name'>>
 
 /** Every operation by its frame type, but for those that work on bytes and not on fields. */

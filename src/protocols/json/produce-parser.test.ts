@@ -16,7 +16,13 @@ interface PlainRequest {
   topic: string
   partition: number
   acks: 0 | 1 | 'all'
-  records: { timestamp: number; key: Buffer | null; value: Buffer | null; headers: object[] }[]
+  records: {
+    dueAt: number | undefined
+    timestamp: number
+    key: Buffer | null
+    value: Buffer | null
+    headers: object[]
+  }[]
 }
 
 /** What is in a request, taken out the way that the door does: through a record batch. */
@@ -29,7 +35,8 @@ function takeOut(request: ProduceRequest): PlainRequest {
     expect(request.hasKey(index)).toBe(key !== null)
     if (key !== null) expect(request.hashKey(index)).toBe(murmur2(key, 0, key.length))
   }
-  const records = decoded.map(({ timestamp, key, value, headers }) => ({
+  const records = decoded.map(({ timestamp, key, value, headers }, index) => ({
+    dueAt: request.dueAts?.get(index),
     timestamp,
     key,
     value,
@@ -182,7 +189,6 @@ test.each<[payload: string, message: string]>([
   [withRecord('"ts":"1"'), 'with records[1].ts "1": whole milliseconds'],
   [withRecord('"ts":9007199254740992'), 'with records[1].ts 9007199254740992: whole milliseconds'],
   [withRecord('"ts":1e999'), 'with records[1].ts Infinity: whole milliseconds'],
-  [withRecord('"dueAt":1764000000001'), 'with records[1].dueAt 1764000000001: delayed delivery is not in this version'],
   [withRecord('"dueAt":"soon"'), 'with records[1].dueAt "soon": whole milliseconds'],
   [withRecord('"headers":{"a":"b"}'), 'with records[1].headers {"a":"b"}: an array is needed'],
   [withRecord('"headers":["a"]'), 'with records[1].headers[0] "a": an object is needed'],
@@ -264,8 +270,9 @@ function parseByReference(payload: Buffer): PlainRequest | undefined {
       const record = asObject(each, ['key', 'value', 'ts', 'dueAt', 'headers'])
       const headers = record['headers'] ?? []
       must(Array.isArray(headers))
-      must((time(record['dueAt']) ?? 0) <= NOW)
+      const dueAt = time(record['dueAt'])
       return {
+        dueAt: dueAt !== undefined && dueAt > NOW ? dueAt : undefined,
         timestamp: time(record['ts']) ?? NOW,
         key: bytes(record['key']),
         value: bytes(record['value']),

@@ -14,6 +14,8 @@ const REQUEST_FIELDS = new Set(['topic', 'partition', 'records', 'acks'])
 const RECORD_FIELDS = new Set(['key', 'value', 'ts', 'dueAt', 'headers'])
 const HEADER_FIELDS = new Set(['key', 'value'])
 
+/** What the headers that a record gets at its delivery take in an answer. */
+const DELIVERY_HEADERS_TEXT_BYTES_MAX = 256
 const PARTITION_RANGE = { min: -1, max: 0x7fffffff }
 const LONE_SURROGATE = /\p{Surrogate}/u
 
@@ -73,7 +75,11 @@ export class ProduceParser {
     request.valueStart[index] = isValueNull ? -1 : this.#textStart
     request.valueEnd[index] = isValueNull ? -1 : request.decodedBytes
     request.timestamps[index] = parseTime(record.ts, path, 'ts') ?? this.#nowMs
-    this.#checkDueAt(record.dueAt, path)
+    const dueAt = parseTime(record.dueAt, path, 'dueAt')
+    if (dueAt !== undefined && dueAt > this.#nowMs) {
+      request.dueAts ??= new Map()
+      request.dueAts.set(index, dueAt)
+    }
     const headers = this.#decodeHeaders(record.headers, path)
     if (headers.length > 0) {
       request.headers ??= new Map()
@@ -98,12 +104,6 @@ export class ProduceParser {
       }
     }
     throw wrong(`${path}.${name}`, value, 'base64 text (standard alphabet, padded) or null is needed')
-  }
-
-  #checkDueAt(value: unknown, path: string): void {
-    const dueAt = parseTime(value, path, 'dueAt')
-    if (dueAt === undefined || dueAt <= this.#nowMs) return
-    throw wrong(`${path}.dueAt`, value, 'delayed delivery is not in this version, only a time that has passed is taken')
   }
 
   #decodeHeaders(value: unknown, path: string): readonly RecordHeader[] {
@@ -153,7 +153,8 @@ function checkSize(request: ProduceRequest, index: number, headers: readonly Rec
   const textBytes =
     countEncodedCharacters(request.keyEnd[index] - request.keyStart[index]) +
     countEncodedCharacters(request.valueEnd[index] - request.valueStart[index]) +
-    countHeadersJsonBytes(headers)
+    countHeadersJsonBytes(headers) +
+    (request.dueAts?.has(index) === true ? DELIVERY_HEADERS_TEXT_BYTES_MAX : 0)
   if (textBytes <= RECORD_TEXT_BYTES_MAX) return
   throw refuse(
     'PRODUCE',

@@ -29,6 +29,8 @@ export class ProduceRequest {
   timestamps = new Float64Array(COLUMN_LENGTH_MIN)
   /** The headers of those records that have any, by index. Undefined when none has. */
   headers: Map<number, readonly RecordHeader[]> | undefined
+  /** When those records are due that are to wait, by index: Unix milliseconds, later than now. Undefined when none is. */
+  dueAts: Map<number, number> | undefined
 
   hasKey(index: number): boolean {
     return this.keyStart[index] >= 0
@@ -37,6 +39,23 @@ export class ProduceRequest {
   /** The murmur2 of the key of a record that has one. */
   hashKey(index: number): number {
     return murmur2(this.decoded.buffer, this.keyStart[index], this.keyEnd[index])
+  }
+
+  /** One record, as views of what is decoded: good until the next request. */
+  viewOf(index: number): {
+    readonly key: Buffer | null
+    readonly value: Buffer | null
+    readonly timestamp: number
+    readonly headers: readonly RecordHeader[]
+  } {
+    const { decoded, keyStart, keyEnd, valueStart, valueEnd, timestamps, headers } = this
+    const { buffer } = decoded
+    return {
+      key: keyStart[index] < 0 ? null : buffer.subarray(keyStart[index], keyEnd[index]),
+      value: valueStart[index] < 0 ? null : buffer.subarray(valueStart[index], valueEnd[index]),
+      timestamp: timestamps[index],
+      headers: headers?.get(index) ?? [],
+    }
   }
 
   /** Copies one record into the open batch of `builder`. */
@@ -57,6 +76,7 @@ export class ProduceRequest {
     this.recordCount = 0
     this.decodedBytes = 0
     this.headers = undefined
+    this.dueAts = undefined
     if (this.decoded.buffer.length < bytes) {
       this.decoded = viewBytes(Buffer.allocUnsafeSlow(Math.max(bytes, this.decoded.buffer.length * 2)))
     }

@@ -29,6 +29,11 @@ export const FRAME_TYPES = {
   INIT_PRODUCER_ID: 15,
   PRODUCE_BATCHES: 16,
   FETCH_BATCHES: 17,
+  LIST_SCHEDULES: 18,
+  GET_SCHEDULE: 19,
+  CANCEL_SCHEDULE: 20,
+  RESCHEDULE: 21,
+  SEND_SCHEDULE_NOW: 22,
 } as const
 
 export type OperationName = keyof typeof FRAME_TYPES
@@ -54,6 +59,10 @@ export const WIRE_ERRORS = {
     sentence: 'Somebody else goes by the producer id since, in a later epoch',
   },
   CORRUPT_MESSAGE: { isRetriable: true, sentence: 'The record batch was damaged on its way: send it again' },
+  SCHEDULE_NOT_FOUND: {
+    isRetriable: false,
+    sentence: 'No record waits under that id: the message says what is known of it',
+  },
 } as const satisfies Record<string, { isRetriable: boolean; sentence: string }>
 
 export type WireErrorCode = keyof typeof WIRE_ERRORS
@@ -85,6 +94,36 @@ export interface ProducedPartition {
   readonly baseOffset: number
   readonly numRecords: number
   readonly highWatermark: number
+}
+
+/** A record of a PRODUCE that waits until it is due. It has no offset before. */
+export interface ScheduledRecord {
+  /** Which record of the request, from 0. */
+  readonly record: number
+  readonly id: string
+  readonly partition: number
+  /** Unix milliseconds. */
+  readonly dueAt: number
+}
+
+/** A record that waits, as a list shows it. */
+export interface ScheduleOverview {
+  readonly id: string
+  readonly topic: string
+  readonly partition: number
+  /** Unix milliseconds, as the next one. */
+  readonly dueAt: number
+  readonly acceptedAt: number
+  readonly key: string | null
+  /** -1 when the value is null. */
+  readonly valueBytes: number
+}
+
+/** All of a record that waits. */
+export interface ScheduleDetails extends ScheduleOverview {
+  readonly value: string | null
+  readonly ts: number
+  readonly headers: readonly RecordHeader[]
 }
 
 /** A part of a request that was refused. */
@@ -264,7 +303,13 @@ export interface Messages {
   }
   readonly PRODUCE: {
     request: { topic: string; partition: number; records: readonly ProduceRecord[]; acks?: 'all' | -1 | 1 | 0 }
-    answer: ProducedPartition & { topic: string; partitions?: readonly ProducedPartition[] }
+    answer: ProducedPartition & {
+      topic: string
+      partitions?: readonly ProducedPartition[]
+      scheduled?: readonly ScheduledRecord[]
+      /** The id of the record, when the request has one and it waits. */
+      scheduleId?: string
+    }
   }
   readonly FETCH: {
     request: {
@@ -320,6 +365,29 @@ export interface Messages {
   readonly DELETE_RECORDS: {
     request: { topic: string; partition: number; beforeOffset: number }
     answer: { logStartOffset: number }
+  }
+  readonly LIST_SCHEDULES: {
+    request: {
+      topic?: string
+      partition?: number
+      fromDueAt?: number
+      toDueAt?: number
+      limit?: number
+      /** The `next` of an earlier answer. */
+      after?: string
+    }
+    /** `waiting` counts all of the topic, or of all topics. */
+    answer: { waiting: number; schedules: readonly ScheduleOverview[]; next?: string }
+  }
+  readonly GET_SCHEDULE: { request: { id: string }; answer: ScheduleDetails }
+  readonly CANCEL_SCHEDULE: { request: { id: string }; answer: { ok: true; topic: string; partition: number } }
+  readonly RESCHEDULE: {
+    request: { id: string; dueAt: number }
+    answer: { ok: true; topic: string; partition: number; dueAt: number }
+  }
+  readonly SEND_SCHEDULE_NOW: {
+    request: { id: string }
+    answer: { ok: true; topic: string; partition: number; dueAt: number }
   }
   readonly BROKER_INFO: {
     request: object

@@ -1,7 +1,6 @@
 import { BrokerError } from '../../../base/broker-error.ts'
 import type { Broker } from '../../../broker/broker.ts'
 import type { AppendWaiter } from '../../../log/log-engine.ts'
-import { getRecordCount } from '../../../record/record-batch.ts'
 import type { AnswerQueue } from '../answer-queue.ts'
 import { Exchange } from '../answer-queue.ts'
 import type { BatchesRequest, DecodedBatch } from '../batches-parser.ts'
@@ -48,8 +47,7 @@ export class BatchProducer {
       const part = exchange.addPart(topic, partition)
       try {
         const taken = this.#broker.takeBatch(topic, partition, batch)
-        const recordCount = getRecordCount(taken.batch, 0)
-        part.baseOffset = this.#broker.produce(taken.log, taken.batch, recordCount, acks, part)
+        part.baseOffset = this.#broker.produceTaken(taken, acks, part)
       } catch (error) {
         part.appended(error)
       }
@@ -63,7 +61,7 @@ export class BatchProducer {
     for (const { topic, partition, batch } of batches) {
       try {
         const taken = this.#broker.takeBatch(topic, partition, batch)
-        this.#broker.produce(taken.log, taken.batch, getRecordCount(taken.batch, 0), 0)
+        this.#broker.produceTaken(taken, 0)
       } catch (error) {
         refused.push(toProduceError(error).code)
         queue.noteMistake(error)

@@ -7,6 +7,7 @@ import type { AnswerQueue } from '../answer-queue.ts'
 import { Exchange } from '../answer-queue.ts'
 import { toWireError } from '../errors.ts'
 import type { Meters, OperationMeter } from '../meters.ts'
+import { DelayedProducer } from './produce-delayed.ts'
 import { ProduceParser } from '../produce-parser.ts'
 import type { ProduceRequest } from '../produce-request.ts'
 import type { ProducedPartition, RefusedPartition } from '../wire.ts'
@@ -25,10 +26,12 @@ export class Producer {
   readonly #parser = new ProduceParser()
   readonly #batches = new RecordBatchBuilder()
   readonly #partitions = new PartitionedRecords()
+  readonly #delayed: DelayedProducer
 
   constructor(broker: Broker, meters: Meters) {
     this.#broker = broker
     this.#meters = meters
+    this.#delayed = new DelayedProducer(broker, meters, this.#batches)
   }
 
   /** The log has written all batches of earlier turns: their memory is free. */
@@ -45,7 +48,8 @@ export class Producer {
       new Exchange(queue, FRAME_TYPES.PRODUCE, 'write', meter).fail(error)
       return
     }
-    if (request.acks === 0) this.#appendUnanswered(request, queue, meter)
+    if (this.#delayed.concerns(request)) this.#delayed.take(request, queue, meter)
+    else if (request.acks === 0) this.#appendUnanswered(request, queue, meter)
     else if (request.partition === ANY_PARTITION) this.#appendByKey(request, queue, meter)
     else this.#appendToOne(request, request.partition, queue, meter)
   }

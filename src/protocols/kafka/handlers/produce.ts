@@ -1,8 +1,9 @@
 import { assert } from '../../../base/assert.ts'
 import type { RecordFault } from '../../../broker/batch-intake.ts'
 import { RecordsRefused } from '../../../broker/batch-intake.ts'
-import type { AppendWaiter, PartitionLog } from '../../../log/log-engine.ts'
-import { getCodec, getMaxTimestamp, getRecordCount, hasLogAppendTime } from '../../../record/record-batch.ts'
+import type { TakenBatch } from '../../../broker/broker.ts'
+import type { Acks, AppendWaiter } from '../../../log/log-engine.ts'
+import { getCodec, getMaxTimestamp, hasLogAppendTime } from '../../../record/record-batch.ts'
 import type { ResponseOf } from '../api.ts'
 import type { Produce } from '../apis/00-produce.ts'
 import type { RequestContext } from '../context.ts'
@@ -12,7 +13,7 @@ import { NO_RESPONSE } from '../registry.ts'
 
 type PartitionAnswer = ResponseOf<typeof Produce>['responses'][number]['partitionResponses'][number]
 
-const ACKS = new Map<number, 0 | 1 | 'all'>([
+const ACKS = new Map<number, Acks>([
   [0, 0],
   [1, 1],
   [-1, 'all'],
@@ -35,7 +36,7 @@ export const produce: Handler<typeof Produce, RequestContext> = (request, contex
         }
         const taken = context.broker.takeBatch(name, index, records)
         if (records !== null) checkCodec(records, context.version)
-        return { ...taken, acks }
+        return { taken, acks }
       }),
     ),
   }))
@@ -76,18 +77,15 @@ class PendingProduce {
   }
 
   /** Appends what `prepare` returns, and returns the answer for it, which is complete once all are settled. */
-  append(
-    index: number,
-    isUnanswered: boolean,
-    prepare: () => { log: PartitionLog; batch: Buffer; acks: 0 | 1 | 'all' },
-  ): PartitionAnswer {
+  append(index: number, isUnanswered: boolean, prepare: () => { taken: TakenBatch; acks: Acks }): PartitionAnswer {
     const answer: Mutable<PartitionAnswer> = { ...NOTHING_APPENDED, index }
     const fail = (error: unknown) => {
       Object.assign(answer, NOTHING_APPENDED, this.#context.describe(error), { index })
       if (error instanceof RecordsRefused) answer.recordErrors = error.faults.map(toRecordError)
     }
     try {
-      const { log, batch, acks } = prepare()
+      const { taken, acks } = prepare()
+      const { log, batch } = taken
       const waiter: AppendWaiter = {
         appended: (error) => {
           if (error !== undefined) fail(error)
@@ -95,9 +93,8 @@ class PendingProduce {
           this.#settle()
         },
       }
-      const recordCount = getRecordCount(batch, 0)
       if (hasLogAppendTime(batch, 0)) answer.logAppendTimeMs = getMaxTimestamp(batch, 0)
-      answer.baseOffset = this.#context.broker.produce(log, batch, recordCount, acks, isUnanswered ? undefined : waiter)
+      answer.baseOffset = this.#context.broker.produceTaken(taken, acks, isUnanswered ? undefined : waiter)
       if (!isUnanswered) this.#left++
     } catch (error) {
       fail(error)

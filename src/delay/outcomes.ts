@@ -1,0 +1,66 @@
+import { BrokerError } from '../base/broker-error.ts'
+
+/** What became of a schedule. */
+export type Outcome =
+  | {
+      readonly kind: 'delivered'
+      readonly atMs: number
+      readonly topic: string
+      readonly partition: number
+      readonly offset: number
+    }
+  | { readonly kind: 'cancelled'; readonly atMs: number }
+
+/** A schedule that somebody asks for is not waiting: it is on its way, it has gone, or there never was one. */
+export class ScheduleGone extends BrokerError {
+  /** Undefined when nothing is known of it. */
+  readonly outcome: Outcome | undefined
+
+  constructor(message: string, outcome?: Outcome) {
+    super('RESOURCE_NOT_FOUND', message)
+    this.outcome = outcome
+  }
+}
+
+/** Remembers what became of the last schedules, so that whoever comes too late is told. */
+export class Outcomes {
+  readonly #outcomes = new Map<string, Outcome>()
+  readonly #max: number
+
+  constructor(max = 10_000) {
+    this.#max = max
+  }
+
+  note(id: string, outcome: Outcome): void {
+    this.#outcomes.set(id, outcome)
+    if (this.#outcomes.size <= this.#max) return
+    for (const oldest of this.#outcomes.keys()) {
+      this.#outcomes.delete(oldest)
+      return
+    }
+  }
+
+  get(id: string): Outcome | undefined {
+    return this.#outcomes.get(id)
+  }
+
+  /** The refusal for a schedule that is not in the store. `action` is what was wanted: "cancel". */
+  refuse(action: string, id: string): ScheduleGone {
+    const outcome = this.#outcomes.get(id)
+    const shown = JSON.stringify(id.slice(0, 40))
+    if (outcome === undefined) {
+      return new ScheduleGone(
+        `Cannot ${action} schedule ${shown}: there is none that waits, it was delivered or cancelled long ago, or never was`,
+      )
+    }
+    const at = new Date(outcome.atMs).toISOString()
+    const how =
+      outcome.kind === 'cancelled'
+        ? ''
+        : ` as offset ${outcome.offset} of topic "${outcome.topic}", partition ${outcome.partition}`
+    return new ScheduleGone(
+      `Cannot ${action} schedule ${shown}: it was ${outcome.kind} already at ${at}${how}`,
+      outcome,
+    )
+  }
+}

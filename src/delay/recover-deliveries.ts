@@ -1,0 +1,68 @@
+import type { PartitionLog, ReadBatches } from '../log/log-engine.ts'
+import { getBaseOffset, getBatchBytes, getCodec, getLastOffsetDelta, RecordReader } from '../record/record-batch.ts'
+import { SCHEDULE_ID_HEADER } from './delay-options.ts'
+
+const READ_BYTES = 1024 * 1024
+const NEEDLE = Buffer.from(SCHEDULE_ID_HEADER)
+
+/** A record that was found in a log and says that it was delivered there under an id. Anybody can say so. */
+export interface FoundDelivery {
+  readonly id: string
+  readonly offset: number
+  readonly timestamp: number
+  readonly key: Buffer | null
+  readonly value: Buffer | null
+}
+
+/**
+ * Reads a log from an offset to its end and returns what was delivered there.
+ *
+ * @throws BrokerError KAFKA_STORAGE_ERROR, CORRUPT_MESSAGE
+ */
+export async function findDeliveries(log: PartitionLog, fromOffset: number): Promise<FoundDelivery[]> {
+  const found: FoundDelivery[] = []
+  let offset = Math.max(fromOffset, log.logStartOffset)
+  while (offset < log.highWatermark) {
+    const batches = await read(log, offset)
+    try {
+      const next = collect(batches.bytes, found)
+      if (next <= offset) break
+      offset = next
+    } finally {
+      batches.release()
+    }
+  }
+  return found
+}
+
+function read(log: PartitionLog, offset: number): Promise<ReadBatches> {
+  return new Promise((resolve, reject) => {
+    log.read(offset, READ_BYTES, (error, batches) => {
+      if (error === undefined) resolve(batches)
+      else reject(error)
+    })
+  })
+}
+
+/** Returns the offset behind the last batch, 0 when there is none. */
+function collect(bytes: Buffer, found: FoundDelivery[]): number {
+  const reader = new RecordReader()
+  let next = 0
+  for (let at = 0; at < bytes.length; at += getBatchBytes(bytes, at)) {
+    next = getBaseOffset(bytes, at) + getLastOffsetDelta(bytes, at) + 1
+    const batch = bytes.subarray(at, at + getBatchBytes(bytes, at))
+    // Only a topic with compression.type has delivered records in compressed batches.
+    if (getCodec(bytes, at) === 'none' && !batch.includes(NEEDLE)) continue
+    reader.open(batch, 0)
+    while (reader.next()) {
+      for (const { key, value } of reader.headers) {
+        if (key === SCHEDULE_ID_HEADER && value !== null) found.push(copyOf(reader, value.toString('latin1')))
+      }
+    }
+  }
+  return next
+}
+
+function copyOf({ offset, timestamp, key, value }: RecordReader, id: string): FoundDelivery {
+  return { id, offset, timestamp, key: key && Buffer.from(key), value: value && Buffer.from(value) }
+}

@@ -1,0 +1,211 @@
+import { BrokerError } from '../../../base/broker-error.ts'
+import type { Broker } from '../../../broker/broker.ts'
+import { findDueFault, readDue } from '../../../broker/delayed-records.ts'
+import { choosePartition } from '../../../broker/partitioner.ts'
+import type { Topic } from '../../../broker/topics.ts'
+import { DELAY_HEADER, DUE_AT_HEADER } from '../../../delay/delay-options.ts'
+import type { NewSchedule } from '../../../delay/delay-queue.ts'
+import type { PartitionLog } from '../../../log/log-engine.ts'
+import type { RecordBatchBuilder } from '../../../record/record-batch.ts'
+import type { AnswerQueue } from '../answer-queue.ts'
+import { Exchange } from '../answer-queue.ts'
+import { encodeAnswer, toWireError } from '../errors.ts'
+import type { Meters, OperationMeter } from '../meters.ts'
+import { refuse } from '../payload.ts'
+import type { ProduceRequest } from '../produce-request.ts'
+import type { Messages, ProducedPartition, ScheduledRecord } from '../wire.ts'
+import { FRAME_TYPES } from '../wire.ts'
+
+const ANY_PARTITION = -1
+const NO_OFFSET = -1
+
+/** The records of a request that go to one log now. */
+interface Share {
+  readonly log: PartitionLog
+  readonly indexes: number[]
+}
+
+/** A record of a request that waits, and which one of it that is. */
+interface Waiting extends NewSchedule {
+  readonly index: number
+}
+
+/**
+ * Takes PRODUCE requests with records that are to be delivered later. Those that are due now are appended as always; the
+ * others are stored all together, and the answer comes when everything is safe.
+ */
+export class DelayedProducer {
+  readonly #broker: Broker
+  readonly #meters: Meters
+  readonly #batches: RecordBatchBuilder
+
+  /** `batches` is shared with whoever takes other requests. */
+  constructor(broker: Broker, meters: Meters, batches: RecordBatchBuilder) {
+    this.#broker = broker
+    this.#meters = meters
+    this.#batches = batches
+  }
+
+  /** Whether a request has such records, or might. */
+  concerns({ dueAts, headers }: ProduceRequest): boolean {
+    if (dueAts !== undefined) return true
+    for (const list of headers?.values() ?? []) {
+      if (list.some(({ key }) => key === DUE_AT_HEADER || key === DELAY_HEADER)) return true
+    }
+    return false
+  }
+
+  /** Takes the request; what is needed of it later is copied. It answers through `queue`, unless nobody wants to know. */
+  take(request: ProduceRequest, queue: AnswerQueue, meter: OperationMeter): void {
+    const startedAtMs = queue.clock.monotonic()
+    const exchange = request.acks === 0 ? undefined : new Exchange(queue, FRAME_TYPES.PRODUCE, 'write', meter)
+    const fail = (error: unknown): void => {
+      if (exchange !== undefined) return exchange.fail(error)
+      meter.countError(toWireError(error).code, queue.clock.monotonic() - startedAtMs)
+      queue.noteMistake(error)
+    }
+    let answer: Promise<Messages['PRODUCE']['answer']>
+    try {
+      answer = this.#start(request)
+    } catch (error) {
+      return fail(error)
+    }
+    answer.then((value) => {
+      const elapsedMs = queue.clock.monotonic() - startedAtMs
+      this.#meters.publishLatencyMs.observe(elapsedMs)
+      if (exchange === undefined) meter.countOk(elapsedMs)
+      else exchange.succeed(encodeAnswer(value))
+    }, fail)
+  }
+
+  /** @throws BrokerError as long as nothing was stored */
+  #start(request: ProduceRequest): Promise<Messages['PRODUCE']['answer']> {
+    const topic = this.#broker.topics.getExisting(request.topic)
+    const { shares, waiting } = this.#divide(request, topic)
+    this.#broker.delay.checkRoom(topic.name, topic.config, waiting.length)
+    const stores: Promise<ProducedPartition>[] = []
+    for (const share of shares) stores.push(this.#append(request, share, topic))
+    const { ids, stored } = this.#broker.delay.accept(topic.name, waiting)
+    const scheduled = waiting.map(({ index, partition, dueAtMs }, place) => {
+      return { record: index, id: ids[place], partition, dueAt: dueAtMs }
+    })
+    return this.#answer(request, topic, stores, stored, scheduled)
+  }
+
+  #divide(request: ProduceRequest, topic: Topic): { shares: Share[]; waiting: Waiting[] } {
+    const { clock, delayed, intake } = this.#broker
+    const { config } = topic
+    const now = clock.now()
+    const shares = new Map<number, Share>()
+    const waiting: Waiting[] = []
+    let keyless: number | undefined
+    const partitionOf = (index: number): number => {
+      if (request.partition !== ANY_PARTITION) return request.partition
+      if (request.hasKey(index)) return choosePartition(request.hashKey(index), topic.partitionCount)
+      return (keyless ??= this.#broker.choosePartition(topic))
+    }
+    for (let index = 0; index < request.recordCount; index++) {
+      const log = this.#broker.getLog(request.topic, partitionOf(index))
+      const dueAtMs = findDue(request, index, topic, now)
+      if (dueAtMs === undefined) {
+        // Better all refused than some: a client that tries again would store the others twice.
+        if (log.failure !== undefined) throw log.failure
+        const share = shares.get(log.partition) ?? { log, indexes: [] }
+        shares.set(log.partition, share)
+        share.indexes.push(index)
+        continue
+      }
+      const { key, value, timestamp, headers } = request.viewOf(index)
+      const batch = delayed.records.pack(key, value, timestamp, headers, config)
+      // What the topic asks of records it asks of these too, and now, while there is somebody to tell.
+      intake.take(Buffer.from(batch), config)
+      waiting.push({ index, partition: log.partition, dueAtMs, batch })
+    }
+    return { shares: [...shares.values()], waiting }
+  }
+
+  #append(request: ProduceRequest, { log, indexes }: Share, topic: Topic): Promise<ProducedPartition> {
+    const batches = this.#batches
+    return new Promise((resolve, reject) => {
+      try {
+        batches.begin()
+        for (const index of indexes) request.addTo(batches, index)
+        const batch = this.#broker.intake.take(batches.finish(), topic.config)
+        const numRecords = indexes.length
+        const appended = (error: Error | undefined): void => {
+          const { partition, highWatermark } = log
+          if (error === undefined) resolve({ partition, baseOffset, numRecords, highWatermark })
+          else reject(error)
+        }
+        const waiter = request.acks === 0 ? undefined : { appended }
+        const baseOffset = this.#broker.produce(log, batch, numRecords, request.acks, waiter)
+        if (waiter === undefined) appended(undefined)
+      } catch (error) {
+        batches.abandon()
+        reject(error as Error)
+      }
+    })
+  }
+
+  async #answer(
+    { recordCount, partition: asked }: ProduceRequest,
+    { name }: Topic,
+    stores: readonly Promise<ProducedPartition>[],
+    stored: Promise<void>,
+    scheduled: readonly ScheduledRecord[],
+  ): Promise<Messages['PRODUCE']['answer']> {
+    const [delayed, ...shares] = await Promise.allSettled([stored, ...stores])
+    const partitions = shares.flatMap((share) => (share.status === 'fulfilled' ? [share.value] : []))
+    const failed = [delayed, ...shares].filter((each) => each.status === 'rejected')
+    if (failed.length > 0) {
+      throw partlyStored(failed[0].reason, name, partitions, delayed.status === 'fulfilled' ? scheduled.length : 0)
+    }
+    const first = partitions.at(0) ?? {
+      partition: scheduled[0].partition,
+      baseOffset: NO_OFFSET,
+      numRecords: 0,
+      highWatermark: this.#broker.findLog(name, scheduled[0].partition)?.highWatermark ?? 0,
+    }
+    return {
+      topic: name,
+      ...first,
+      ...(asked === ANY_PARTITION && partitions.length > 1 && { partitions }),
+      ...(scheduled.length > 0 && { scheduled }),
+      ...(recordCount === 1 && scheduled.length === 1 && { scheduleId: scheduled[0].id }),
+    }
+  }
+}
+
+/** When a record is due, Unix milliseconds; undefined for now. @throws BrokerError INVALID_REQUEST */
+function findDue(request: ProduceRequest, index: number, topic: Topic, now: number): number | undefined {
+  const { config, name } = topic
+  const given = request.dueAts?.get(index)
+  const headers = request.headers?.get(index)
+  const due = given ?? (headers === undefined || !config.delayEnable ? undefined : readDue(headers, now))
+  if (due === undefined) return undefined
+  if (typeof due === 'string') throw refuse('PRODUCE', `with records[${index}]`, due)
+  if (due <= now) return undefined
+  if (!config.delayEnable) {
+    throw refuse('PRODUCE', `with records[${index}].dueAt ${due}`, `topic "${name}" has cafelog.delay.enable=false`)
+  }
+  const fault = findDueFault(due, now, config)
+  if (fault !== undefined) throw refuse('PRODUCE', `with records[${index}]`, fault)
+  return due
+}
+
+function partlyStored(
+  error: unknown,
+  topic: string,
+  partitions: readonly ProducedPartition[],
+  scheduledCount: number,
+): unknown {
+  if (!(error instanceof BrokerError) || (partitions.length === 0 && scheduledCount === 0)) return error
+  const stored = partitions.map(({ partition }) => partition).join(', ')
+  const parts = [
+    partitions.length > 0 && `those for partitions ${stored} are stored`,
+    scheduledCount > 0 && `${scheduledCount} delayed ones wait`,
+  ]
+  const kept = parts.filter((part) => part !== false).join(', ')
+  const message = `Cannot store all records in topic "${topic}": ${error.message}; ${kept}`
+  return new BrokerError(error.code, message, { cause: error })
+}
