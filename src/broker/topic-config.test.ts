@@ -151,7 +151,7 @@ test('an unknown key is refused with the nearest one, or with all', () => {
     'BrokerError: There is no topic configuration "retention.sm", did you mean "retention.ms"?',
   )
   expect(message('something.else')).toBe(
-    'BrokerError: There is no topic configuration "something.else", there are retention.ms, retention.bytes, segment.bytes, segment.ms, max.message.bytes, index.interval.bytes, flush.policy, cleanup.policy, delete.retention.ms, min.compaction.lag.ms, max.compaction.lag.ms, min.cleanable.dirty.ratio, message.timestamp.type, message.timestamp.before.max.ms, message.timestamp.after.max.ms, compression.type, compression.gzip.level, compression.zstd.level',
+    'BrokerError: There is no topic configuration "something.else", there are retention.ms, retention.bytes, segment.bytes, segment.ms, max.message.bytes, index.interval.bytes, flush.policy, cleanup.policy, delete.retention.ms, min.compaction.lag.ms, max.compaction.lag.ms, min.cleanable.dirty.ratio, message.timestamp.type, message.timestamp.before.max.ms, message.timestamp.after.max.ms, compression.type, compression.gzip.level, compression.zstd.level, cafelog.delay.enable, cafelog.delay.max.ms, cafelog.delay.max.records',
   )
   expect(message('__proto__')).toContain('There is no topic configuration "__proto__"')
   expect(() => parseTopicSettings(JSON.parse('{"__proto__":"1"}') as Record<string, string>)).toThrow('"__proto__"')
@@ -208,6 +208,9 @@ test('the topic’s settings come before the broker’s before the defaults', ()
     'compression.type': { value: 'producer', source: 'default' },
     'compression.gzip.level': { value: '-1', source: 'default' },
     'compression.zstd.level': { value: '3', source: 'default' },
+    'cafelog.delay.enable': { value: 'true', source: 'default' },
+    'cafelog.delay.max.ms': { value: '31536000000', source: 'default' },
+    'cafelog.delay.max.records': { value: '10000000', source: 'default' },
   })
 })
 

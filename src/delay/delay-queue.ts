@@ -3,7 +3,6 @@ import { BrokerError } from '../base/broker-error.ts'
 import type { Logger } from '../base/logger.ts'
 import type { TopicName } from '../base/topic-name.ts'
 import type { LogConfig } from '../log/log-engine.ts'
-import { RecordReader } from '../record/record-batch.ts'
 import type { Store, StoreChange } from '../store/store.ts'
 import { AcceptedBatches } from './accepted-batches.ts'
 import type { ProducerBatch } from './accepted-batches.ts'
@@ -14,8 +13,8 @@ import type { DelayTargets } from './delay-state.ts'
 import { Deliverer } from './delivery.ts'
 import { ScheduleGone } from './outcomes.ts'
 import type { PartitionSchedules } from './partition-schedules.ts'
-import type { FoundDelivery } from './recover-deliveries.ts'
-import { findDeliveries } from './recover-deliveries.ts'
+import { recount } from './recount.ts'
+import { findDeliveries, removeFound } from './recover-deliveries.ts'
 import { ScheduleIds } from './schedule-ids.ts'
 import type { Schedule } from './schedule-rows.ts'
 import {
@@ -81,7 +80,6 @@ const TIMER_MS_MAX = 2 ** 31 - 1
 const BATCHES_OF_A_TURN = 8
 const TOPIC_REMOVAL_ROWS = 4000
 const RECOVERY_RETRY_MS = 10_000
-const RECOUNT_ROWS = 4096
 const JUMP_MS = 50
 
 /**
@@ -133,7 +131,7 @@ export class DelayQueue {
     await this.#recover()
     let sum = 0
     for (const { count } of topics.values()) sum += count
-    if (sum !== store.count('schedules')) await this.#recount()
+    if (sum !== store.count('schedules')) await recount(this.#state)
     for (const topic of topics.values()) this.#state.keepNear(topic)
     this.#arm()
   }
@@ -478,7 +476,8 @@ export class DelayQueue {
   async #recover(): Promise<void> {
     const { store, topics, logger, targets } = this.#state
     let isComplete = true
-    for (const [key, value] of [...store.entries('schedule_points')]) {
+    const points = Array.from(store.entries('schedule_points'))
+    for (const [key, value] of points) {
       const { topic: name, partition: number } = parsePointKey(key)
       const topic = topics.get(name)
       const partition = topic?.partitions.get(number)
@@ -487,7 +486,7 @@ export class DelayQueue {
       try {
         if (target === undefined) throw new Error(`there is no partition ${number} of topic "${name}"`)
         const found = await findDeliveries(target.log, Number(value.toString()))
-        await this.#removeFound(topic, number, found, target.config)
+        await removeFound(this.#state, topic, number, found, target.config)
         partition.isUnknown = false
         this.#state.plan(partition)
       } catch (error) {
@@ -499,65 +498,7 @@ export class DelayQueue {
     if (isComplete || this.#state.isClosed) return
     this.#recovery = this.#machineClock.setTimer(RECOVERY_RETRY_MS, () => void this.#recover())
   }
-
-  async #removeFound(
-    topic: TopicSchedules,
-    partition: number,
-    found: readonly FoundDelivery[],
-    config: LogConfig,
-  ): Promise<void> {
-    const { store, outcomes, clock } = this.#state
-    const changes: StoreChange[] = []
-    const removed = new Set<string>()
-    for (const delivery of found) {
-      const { id, offset } = delivery
-      const row = isScheduleId(id) && !removed.has(id) ? store.get('schedules', id) : undefined
-      if (row === undefined) continue
-      const schedule = decodeSchedule(id, row)
-      if (schedule.topic !== topic.topic || schedule.partition !== partition) continue
-      // The header alone proves nothing: any client can send it.
-      if (!isSameRecord(schedule, delivery, config)) continue
-      removed.add(id)
-      changes.push(...withoutRowsOf(schedule))
-      outcomes.note(id, { kind: 'delivered', atMs: clock.now(), topic: topic.topic, partition, offset })
-    }
-    topic.count -= removed.size
-    changes.push(countRow(topic.topic, topic.count), pointRow(topic.topic, partition, undefined))
-    await store.commit(changes)
-  }
-
-  /** The counts do not add up to the rows, which a full disk at the wrong moment can do: counts them anew. */
-  async #recount(): Promise<void> {
-    const { store, topics } = this.#state
-    for (const topic of topics.values()) topic.count = 0
-    let start = ''
-    for (;;) {
-      let rows = 0
-      for (const [key] of store.range('schedules_due', start, LAST_KEY)) {
-        this.#state.topicOf(parseDueKey(key).topic as TopicName).count++
-        start = keyBehind(key)
-        if (++rows === RECOUNT_ROWS) break
-      }
-      if (rows < RECOUNT_ROWS) break
-      await new Promise((nextTurn) => setImmediate(nextTurn))
-    }
-    await store.commit([...topics.values()].map(({ topic, count }) => countRow(topic, count)))
-  }
 }
 
 const CLOSING_TURN_MS = 10
 const CLOSING_TURNS = 100
-/** Behind every topic's name. */
-const LAST_KEY = '\u007f'
-
-function isSameRecord(schedule: Schedule, found: FoundDelivery, { timestampType }: LogConfig): boolean {
-  const reader = new RecordReader()
-  reader.open(schedule.batch, 0)
-  if (!reader.next()) return false
-  const isSameTime = reader.timestamp === found.timestamp || timestampType === 'LogAppendTime'
-  return isSameTime && areSame(reader.key, found.key) && areSame(reader.value, found.value)
-}
-
-function areSame(one: Buffer | null, other: Buffer | null): boolean {
-  return one === null || other === null ? one === other : one.equals(other)
-}

@@ -1,6 +1,11 @@
-import type { PartitionLog, ReadBatches } from '../log/log-engine.ts'
+import type { LogConfig, PartitionLog, ReadBatches } from '../log/log-engine.ts'
 import { getBaseOffset, getBatchBytes, getCodec, getLastOffsetDelta, RecordReader } from '../record/record-batch.ts'
+import type { StoreChange } from '../store/store.ts'
 import { SCHEDULE_ID_HEADER } from './delay-options.ts'
+import type { DelayState } from './delay-state.ts'
+import type { Schedule } from './schedule-rows.ts'
+import { countRow, decodeSchedule, isScheduleId, pointRow, withoutRowsOf } from './schedule-rows.ts'
+import type { TopicSchedules } from './topic-schedules.ts'
 
 const READ_BYTES = 1024 * 1024
 const NEEDLE = Buffer.from(SCHEDULE_ID_HEADER)
@@ -65,4 +70,48 @@ function collect(bytes: Buffer, found: FoundDelivery[]): number {
 
 function copyOf({ offset, timestamp, key, value }: RecordReader, id: string): FoundDelivery {
   return { id, offset, timestamp, key: key && Buffer.from(key), value: value && Buffer.from(value) }
+}
+
+/**
+ * Removes from the store what was found in the log of a partition, and the partition's point.
+ *
+ * @throws BrokerError KAFKA_STORAGE_ERROR
+ */
+export async function removeFound(
+  state: DelayState,
+  topic: TopicSchedules,
+  partition: number,
+  found: readonly FoundDelivery[],
+  config: LogConfig,
+): Promise<void> {
+  const { store, outcomes, clock } = state
+  const changes: StoreChange[] = []
+  const removed = new Set<string>()
+  for (const delivery of found) {
+    const { id, offset } = delivery
+    const row = isScheduleId(id) && !removed.has(id) ? store.get('schedules', id) : undefined
+    if (row === undefined) continue
+    const schedule = decodeSchedule(id, row)
+    if (schedule.topic !== topic.topic || schedule.partition !== partition) continue
+    // The header alone proves nothing: any client can send it.
+    if (!isSameRecord(schedule, delivery, config)) continue
+    removed.add(id)
+    changes.push(...withoutRowsOf(schedule))
+    outcomes.note(id, { kind: 'delivered', atMs: clock.now(), topic: topic.topic, partition, offset })
+  }
+  topic.count -= removed.size
+  changes.push(countRow(topic.topic, topic.count), pointRow(topic.topic, partition, undefined))
+  await store.commit(changes)
+}
+
+function isSameRecord(schedule: Schedule, found: FoundDelivery, { timestampType }: LogConfig): boolean {
+  const reader = new RecordReader()
+  reader.open(schedule.batch, 0)
+  if (!reader.next()) return false
+  const isSameTime = reader.timestamp === found.timestamp || timestampType === 'LogAppendTime'
+  return isSameTime && areSame(reader.key, found.key) && areSame(reader.value, found.value)
+}
+
+function areSame(one: Buffer | null, other: Buffer | null): boolean {
+  return one === null || other === null ? one === other : one.equals(other)
 }

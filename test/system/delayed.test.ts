@@ -70,7 +70,13 @@ test('a delay of an hour takes milliseconds with a clock that is put forward', a
   const topic = await createTopic()
   const startedAt = performance.now()
   const dueAt = broker.clock.now() + HOUR
-  const record = { key: base64('k'), value: base64('later'), ts: 17, dueAt, headers: [{ key: 'h', value: base64('1') }] }
+  const record = {
+    key: base64('k'),
+    value: base64('later'),
+    ts: 17,
+    dueAt,
+    headers: [{ key: 'h', value: base64('1') }],
+  }
   const answer = await ask(frames.PRODUCE, { topic, partition: 0, records: [record] })
   expect(answer).toEqual({
     topic,
@@ -191,7 +197,10 @@ const withHeader = (value: string, name?: string, text = ''): TestRecord => ({
   key: 'k',
   value,
   timestamp: broker.clock.now(),
-  headers: [{ key: 'h', value: Buffer.from('1') }, ...(name === undefined ? [] : [{ key: name, value: Buffer.from(text) }])],
+  headers: [
+    { key: 'h', value: Buffer.from('1') },
+    ...(name === undefined ? [] : [{ key: name, value: Buffer.from(text) }]),
+  ],
 })
 const delayed = (value: string) => withHeader(value, 'cafelog-delay-ms', String(HOUR))
 

@@ -142,7 +142,7 @@ export class DelayedProducer {
         if (waiter === undefined) appended(undefined)
       } catch (error) {
         batches.abandon()
-        reject(error as Error)
+        reject(error)
       }
     })
   }
