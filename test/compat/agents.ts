@@ -165,7 +165,9 @@ export const JSON_DOOR: Agent = describe({
   name: 'json-door',
   command: [NODE, `${FOLDER}clients/json/json.mjs`],
   needs: FOLDER,
+  commands: ['produce', 'consume', 'join'],
   codecs: ['none'],
+  protocols: ['consumer'],
 })
 
 /** The agent of this name. */

@@ -5,11 +5,12 @@ import type { BrokerProcess } from '../support/broker-process.ts'
 import { BrokerHome } from '../support/broker-process.ts'
 import { CREATE_TOPIC } from '../support/frame-types.ts'
 import { playGroup } from '../support/group-scenario.ts'
-import type { GroupMember } from '../support/group-scenario.ts'
 import { GroupWatch } from '../support/group-watch.ts'
 import { SteadyWriter } from '../support/steady-writer.ts'
+import { AgentMember } from './agent-member.ts'
+import type { MemberOptions } from './agent-member.ts'
 import type { Agent, GroupProtocol } from './agents.ts'
-import { AGENTS, RunningAgent } from './agents.ts'
+import { AGENTS } from './agents.ts'
 
 const PARTITIONS = 12
 const CLASSIC_SESSION_MS = 6000
@@ -33,7 +34,7 @@ for (const { name, missing } of clients) {
   if (missing !== undefined) test(name, ({ skip }) => skip(missing))
 }
 
-const members: RunningAgent[] = []
+const members: AgentMember[] = []
 let home: BrokerHome
 let broker: BrokerProcess
 beforeAll(async () => {
@@ -67,7 +68,7 @@ describe.each(present)('a group of $name', (agent) => {
     async (way) => {
       const { topic, watch, writer } = await prepare(`${agent.name}-${way.protocol}-${way.assignor}`)
       const sessionMs = way.protocol === 'classic' ? CLASSIC_SESSION_MS : CONSUMER_SESSION_MS
-      const join = (name: string) => new AgentMember(agent, watch, name, { ...way, topic, sessionMs })
+      const join = (name: string) => joinAs(agent, watch, name, { ...way, topic, sessionMs })
       await playGroup({ watch, writer, join, sessionMs, settleMs: 8000 })
     },
     TEST_MS_MAX,
@@ -81,7 +82,7 @@ describe.each(present.filter(({ hasStaticMembers }) => hasStaticMembers))('a sta
       const { topic, watch, writer } = await prepare(`static-${agent.name}-${protocol}`)
       const [assignor = 'range'] = protocol === 'classic' ? agent.assignors : ['uniform']
       const join = (name: string, instanceId: string) =>
-        new AgentMember(agent, watch, name, { protocol, assignor, topic, instanceId, sessionMs: STATIC_SESSION_MS })
+        joinAs(agent, watch, name, { protocol, assignor, topic, instanceId, sessionMs: STATIC_SESSION_MS })
       const shares = (counts: Readonly<Record<string, number>>) =>
         expect.poll(() => watch.count(), { timeout: 20_000, interval: 100 }).toEqual(counts)
       const one = join('one', 'till-1')
@@ -107,6 +108,18 @@ describe.each(present.filter(({ hasStaticMembers }) => hasStaticMembers))('a sta
   )
 })
 
+function joinAs(
+  agent: Agent,
+  watch: GroupWatch,
+  name: string,
+  options: Omit<MemberOptions, 'bootstrap' | 'runMsMax'>,
+): AgentMember {
+  const bootstrap = `127.0.0.1:${broker.kafkaPort}`
+  const member = new AgentMember(agent, watch, name, { ...options, bootstrap, runMsMax: TEST_MS_MAX })
+  members.push(member)
+  return member
+}
+
 async function prepare(topic: string) {
   const json = await broker.connect()
   const { json: answer } = await json.ask(CREATE_TOPIC, { topic, partitions: PARTITIONS })
@@ -114,63 +127,4 @@ async function prepare(topic: string) {
   json.close()
   const watch = new GroupWatch(PARTITIONS)
   return { topic, watch, writer: await SteadyWriter.start(broker.port, topic, PARTITIONS) }
-}
-
-interface MemberOptions {
-  readonly topic: string
-  readonly sessionMs: number
-  readonly instanceId?: string
-}
-
-/** An agent as a member of the group that is named like its topic. */
-class AgentMember implements GroupMember {
-  readonly #watch: GroupWatch
-  readonly #name: string
-  readonly #running: RunningAgent
-  #ending: 'none' | 'leave' | 'die' = 'none'
-  #failure = ''
-
-  constructor(agent: Agent, watch: GroupWatch, name: string, options: Way & MemberOptions) {
-    this.#watch = watch
-    this.#name = name
-    const bootstrap = `127.0.0.1:${broker.kafkaPort}`
-    const { sessionMs, ...rest } = options
-    const parameters = { bootstrap, group: options.topic, sessionTimeoutMs: sessionMs, ...rest }
-    const onLine = (line: Buffer) => this.#hear(JSON.parse(line.toString()))
-    this.#running = new RunningAgent(agent, { command: 'join', parameters, onLine, runMsMax: TEST_MS_MAX })
-    members.push(this.#running)
-    void this.#running.ended.then(
-      ({ code, stderr }) => {
-        if (this.#ending === 'none' || (this.#ending === 'leave' && code !== 0)) {
-          this.#failure = `${name} ended with ${code}: ${stderr}`
-          watch.gone(name)
-        }
-      },
-      (error: unknown) => (this.#failure = String(error)),
-    )
-  }
-
-  get complaints(): string {
-    return this.#failure
-  }
-
-  async leave(): Promise<void> {
-    this.#ending = 'leave'
-    this.#running.tell('stop')
-    await this.#running.ended
-    this.#watch.gone(this.#name)
-  }
-
-  async die(): Promise<void> {
-    this.#ending = 'die'
-    this.#running.kill()
-    await this.#running.ended
-    this.#watch.gone(this.#name)
-  }
-
-  #hear(said: { assigned?: number[]; revoked?: number[]; p?: number; o?: number }) {
-    if (said.assigned !== undefined) this.#watch.assigned(this.#name, said.assigned)
-    if (said.revoked !== undefined) this.#watch.revoked(this.#name, said.revoked)
-    if (said.p !== undefined && said.o !== undefined) this.#watch.saw(this.#name, said.p, said.o)
-  }
 }

@@ -7,7 +7,7 @@ const PERIOD_MS = 40
 export class SteadyWriter {
   /** How many records each partition has. */
   perPartition = 0
-  readonly #client: RawClient
+  #client: RawClient
   readonly #topic: string
   readonly #partitionCount: number
   #isResting = false
@@ -28,6 +28,12 @@ export class SteadyWriter {
   async rest(): Promise<void> {
     this.#isResting = true
     await this.#writing
+  }
+
+  /** Writes to another broker from now on, or to the same one after its restart; to be called while it rests. */
+  async reconnect(port: number): Promise<void> {
+    this.#client.close()
+    this.#client = await RawClient.connect(port)
   }
 
   goOn(): void {

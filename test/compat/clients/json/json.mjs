@@ -1,10 +1,14 @@
 // The door of CafeLog's own JSON protocol behind the commands of an agent; `bootstrap` is its address. Written from
 // docs/protocol-json.md alone.
 import { connect } from 'node:net'
-import { piecesOf, print, printRecord, run, watchIdle } from '../agent.mjs'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { flush, numberOf, onStop, piecesOf, print, printRecord, run, watchIdle } from '../agent.mjs'
 
 const PRODUCE = 2
 const FETCH = 3
+const COMMIT = 4
+const HEARTBEAT = 5
+const FETCH_OFFSETS = 8
 const FETCH_BYTES = 4 * 1024 * 1024
 
 async function produce({ bootstrap, topic, partitions, first, count, codec }) {
@@ -51,6 +55,109 @@ function bytesOf(text) {
   return text === null || text === undefined ? null : Buffer.from(text, 'base64')
 }
 
+async function join({ bootstrap, topic, group, assignor, instanceId, sessionTimeoutMs }) {
+  const subscription = {
+    topics: [topic],
+    ...(assignor === undefined ? {} : { assignor }),
+    ...(instanceId === undefined ? {} : { instanceId }),
+  }
+  // Of each partition that is ours, the next offset: to read, and to commit.
+  const owned = new Map()
+  let identity = {}
+  let heardAt = Date.now()
+  let connected
+  let isStopped = false
+  onStop(() => (isStopped = true))
+
+  const say = (what) => {
+    print(what)
+    flush()
+  }
+  const giveUp = () => {
+    if (owned.size > 0) say({ revoked: [...owned.keys()] })
+    owned.clear()
+    identity = { memberId: identity.memberId }
+  }
+  const commit = async (partitions) => {
+    const { memberId, generation } = identity
+    const behind = partitions.filter(([, own]) => own.next > own.committed)
+    await Promise.all(
+      behind.map(async ([partition, own]) => {
+        const offset = own.next
+        await connected(COMMIT, { topic, partition, group, offset, memberId, generation })
+        own.committed = offset
+      }),
+    )
+  }
+  const beat = async () => {
+    const isJoining = identity.generation === undefined
+    const says = isJoining ? subscription : { owned: [{ topic, partitions: [...owned.keys()] }] }
+    const answer = await connected(HEARTBEAT, { group, ...identity, ...says })
+    heardAt = Date.now()
+    identity = { memberId: answer.memberId, generation: answer.generation }
+    const mine = new Set(answer.assignment.flatMap(({ partitions }) => partitions))
+    const revoked = [...owned].filter(([partition]) => !mine.has(partition))
+    if (revoked.length > 0) {
+      for (const [partition] of revoked) owned.delete(partition)
+      await commit(revoked)
+      say({ revoked: revoked.map(([partition]) => partition) })
+      // Somebody waits for them.
+      return 0
+    }
+    const added = [...mine].filter((partition) => !owned.has(partition))
+    if (added.length > 0) {
+      const { offsets } = await connected(FETCH_OFFSETS, { group, topic })
+      for (const partition of added) {
+        const next = offsets.find((one) => one.partition === partition)?.offset ?? 0
+        owned.set(partition, { next, committed: next })
+      }
+      say({ assigned: added })
+    }
+    return answer.heartbeatIntervalMs
+  }
+  const read = async () => {
+    const readings = [...owned].map(async ([partition, own]) => {
+      const { records } = await connected(FETCH, { topic, partition, offset: own.next, maxBytes: FETCH_BYTES })
+      // It may have been taken away meanwhile.
+      if (owned.get(partition) !== own) return
+      for (const { offset, value, headers = [] } of records) {
+        const n = headers.find(({ key }) => key === 'n')
+        print({ p: partition, o: offset, i: numberOf(n && bytesOf(n.value), bytesOf(value)) })
+        own.next = offset + 1
+      }
+    })
+    await Promise.all(readings)
+    flush()
+  }
+
+  let beatAt = 0
+  let commitAt = 0
+  while (!isStopped) {
+    try {
+      connected ??= await open(bootstrap)
+      if (Date.now() >= beatAt) beatAt = Date.now() + (await beat())
+      await read()
+      if (Date.now() >= commitAt) {
+        await commit([...owned])
+        commitAt = Date.now() + 300
+      }
+      await sleep(20)
+    } catch (error) {
+      process.stderr.write(`${error.message}: it tries again\n`)
+      if (/^(?:UNKNOWN_MEMBER_ID|FENCED_MEMBER_EPOCH)/.test(error.message)) giveUp()
+      else if (!/^[A-Z_]+:/.test(error.message)) connected = undefined
+      // Whom the broker has not heard for so long it takes for dead.
+      if (Date.now() - heardAt > sessionTimeoutMs) giveUp()
+      beatAt = 0
+      await sleep(100)
+    }
+  }
+  await commit([...owned])
+  await connected(HEARTBEAT, { group, memberId: identity.memberId, leave: true })
+  giveUp()
+  say({ left: true })
+}
+
 /** Connects, and returns the function that asks: answers come in the order of the requests. */
 async function open(address) {
   const at = address.lastIndexOf(':')
@@ -77,11 +184,14 @@ async function open(address) {
       wanted = 5
     }
   })
+  // It closes after that.
+  socket.on('error', () => {})
   socket.on('close', () => {
     for (const { reject } of waiting.splice(0)) reject(new Error('the broker closed the connection'))
   })
   return (type, payload) =>
     new Promise((resolve, reject) => {
+      if (socket.destroyed) throw new Error('the connection is closed')
       const bytes = Buffer.from(JSON.stringify(payload))
       const header = Buffer.alloc(5)
       header.writeUInt8(type, 0)
@@ -91,4 +201,4 @@ async function open(address) {
     })
 }
 
-await run({ produce, consume })
+await run({ produce, consume, join })
