@@ -2,6 +2,7 @@ import { BrokerError } from './base/broker-error.ts'
 import type { Clock } from './base/clock.ts'
 import { suggestNearest } from './base/nearest.ts'
 import { DURATION_WANTED, parseDuration } from './base/units.ts'
+import type { ErrorNameFor, RequestName } from './fault-names.ts'
 import type { Fault, RefusableProtocol } from './net/faults.ts'
 import { FaultyProtocol } from './net/faults.ts'
 
@@ -43,7 +44,7 @@ export class Faults {
    *
    * @throws BrokerError INVALID_REQUEST for a name or error that the door does not know
    */
-  failNext(requestName: string, errorName: string, options?: FaultOptions): void {
+  failNext<Name extends RequestName>(requestName: Name, errorName: ErrorNameFor<Name>, options?: FaultOptions): void {
     const { errorNames } = this.#doorOf(requestName)
     if (!errorNames.includes(errorName)) throw unknown('error', errorName, errorNames)
     this.#plan(requestName, { kind: 'fail', errorName }, options)
@@ -55,7 +56,7 @@ export class Faults {
    *
    * @throws BrokerError INVALID_REQUEST
    */
-  delayNext(requestName: string, duration: string | number, options?: FaultOptions): void {
+  delayNext(requestName: RequestName, duration: string | number, options?: FaultOptions): void {
     const delayMs = typeof duration === 'number' ? duration : parseDuration(duration)
     if (delayMs === undefined || !(delayMs >= 0)) {
       const message = `Cannot delay ${requestName} by ${JSON.stringify(duration)}: ${DURATION_WANTED} is needed`
@@ -71,7 +72,7 @@ export class Faults {
    * @throws BrokerError INVALID_REQUEST
    */
   dropNext(
-    requestName: string,
+    requestName: RequestName,
     { when = 'before', ...options }: FaultOptions & { readonly when?: 'before' | 'after' } = {},
   ): void {
     if (when !== 'before' && when !== 'after') throw unknown('moment', String(when), ['before', 'after'])
@@ -91,9 +92,9 @@ export class Faults {
       const message = `Cannot plan ${JSON.stringify(plan)}: {"request":"Produce"} and one of "fail", "delay" and "drop" are needed`
       throw new BrokerError('INVALID_REQUEST', message)
     }
-    if (fail !== undefined) this.failNext(request, fail as string, options)
-    else if (delay !== undefined) this.delayNext(request, delay as string, options)
-    else this.dropNext(request, { when: drop as 'before', ...options })
+    if (fail !== undefined) this.failNext(request as RequestName, fail as ErrorNameFor<RequestName>, options)
+    else if (delay !== undefined) this.delayNext(request as RequestName, delay as string, options)
+    else this.dropNext(request as RequestName, { when: drop as 'before', ...options })
   }
 
   /** Closes all connections, once what is in flight is answered. */

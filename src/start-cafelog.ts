@@ -13,6 +13,9 @@ import type { RunningBroker } from './main.ts'
 import { startBroker } from './main.ts'
 import { MemoryStore } from './store/memory-store.ts'
 
+export type { ErrorNameFor, RequestName } from './fault-names.ts'
+export type { FaultOptions, Faults } from './faults.ts'
+
 /** Where a broker in memory believes that its data is. */
 const MEMORY_DIRECTORY = '/cafelog'
 const HOST = '127.0.0.1'

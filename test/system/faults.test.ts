@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { KAFKA_REQUEST_NAMES } from '../../src/fault-names.ts'
 import { Produce } from '../../src/protocols/kafka/apis/00-produce.ts'
 import { Fetch } from '../../src/protocols/kafka/apis/01-fetch.ts'
 import { ApiVersions } from '../../src/protocols/kafka/apis/18-api-versions.ts'
@@ -96,9 +97,12 @@ test('what is forgotten does not happen, and what cannot happen is refused', asy
   expect((await kafka.ask(ApiVersions, 3, { clientSoftwareName: 'a', clientSoftwareVersion: '1' })).errorCode).toBe(0)
 
   const { faults } = broker
-  expect(() => faults.failNext('Produse', 'NONE')).toThrow('There is no request "Produse": did you mean Produce?')
-  expect(() => faults.failNext('Produce', 'NOT_LEADER')).toThrow('There is no error "NOT_LEADER"')
-  expect(() => faults.failNext('PRODUCE', 'NOT_LEADER_OR_FOLLOWER')).toThrow('are known')
+  // The compiler knows the names, too; not everybody has one.
+  const failNext = (...names: string[]) => faults.failNext(...(names as ['Produce', 'NONE']))
+  expect(() => failNext('Produse', 'NONE')).toThrow('There is no request "Produse": did you mean Produce?')
+  expect(() => failNext('Zzzzzzzzz', 'NONE')).toThrow(`: ${KAFKA_REQUEST_NAMES.join(', ')} are known`)
+  expect(() => failNext('Produce', 'NOT_LEADER')).toThrow('There is no error "NOT_LEADER"')
+  expect(() => failNext('PRODUCE', 'NOT_LEADER_OR_FOLLOWER')).toThrow('are known')
   expect(() => faults.failNext('Produce', 'NOT_COORDINATOR', { times: 0 })).toThrow('0 times')
   expect(() => faults.delayNext('Produce', 'later')).toThrow('"later"')
   expect(() => faults.dropNext('Produce', { when: 'never' as never })).toThrow('"never"')
