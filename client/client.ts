@@ -5,6 +5,8 @@ import type { LinkOptions } from './link.ts'
 import { Circuit, Link } from './link.ts'
 import { Producer } from './producer.ts'
 import type { ProducerOptions } from './producer-options.ts'
+import type { OpenTelemetryApi } from './tracing.ts'
+import { Tracing } from './tracing.ts'
 
 export type { Admin } from './admin.ts'
 export type { CircuitState, ClientEvents } from './events.ts'
@@ -17,12 +19,15 @@ export type { Producer } from './producer.ts'
 export type { ProducerHeader, ProducerHeaders, ProducerMessage, ProducerOptions } from './producer-options.ts'
 export { PRODUCER_DEFAULTS } from './producer-options.ts'
 export type { Bytes } from './record-batch.ts'
+export type { OpenTelemetryApi, TracingSpan } from './tracing.ts'
 export { LIST_OFFSETS_END, LIST_OFFSETS_START } from './operations.ts'
 
 /** How a client is to be; everything may be left out. Times are milliseconds. */
 export interface ClientOptions extends Partial<Omit<LinkOptions, 'host' | 'port'>> {
   /** `host:port` of the JSON door; `localhost:7070` unless given. */
   readonly broker?: string
+  /** `@opentelemetry/api`, for spans of what is sent and processed, with their context in the headers of messages. */
+  readonly openTelemetry?: OpenTelemetryApi
 }
 
 /** What a client does that was told nothing else. */
@@ -53,13 +58,15 @@ export class CafeLogClient extends EventEmitter<ClientEvents> {
   readonly #options: LinkOptions
   readonly #circuit: Circuit
   readonly #links = new Set<Link>()
+  readonly #tracing: Tracing | undefined
   #admin: Admin | undefined
 
   /** @throws RangeError for an address or a time that cannot be */
-  constructor({ broker = BROKER_DEFAULT, ...options }: ClientOptions = {}) {
+  constructor({ broker = BROKER_DEFAULT, openTelemetry, ...options }: ClientOptions = {}) {
     super()
     this.#options = { ...CLIENT_DEFAULTS, ...withoutGaps(options), ...parseAddress(broker) }
     this.#circuit = new Circuit(this.#options, this)
+    this.#tracing = openTelemetry === undefined ? undefined : new Tracing(openTelemetry)
   }
 
   /** Where the circuit breaker stands. */
@@ -80,7 +87,8 @@ export class CafeLogClient extends EventEmitter<ClientEvents> {
    */
   producer(options: ProducerOptions = {}): Producer {
     const link = this.#openLink()
-    return new Producer(link, this, options, () => this.#links.delete(link))
+    const onClosed = () => this.#links.delete(link)
+    return new Producer({ link, events: this, tracing: this.#tracing, onClosed }, options)
   }
 
   /** Ends all connections. Whatever is still under way fails with a ConnectionFailure of the kind `closed`. */

@@ -13,6 +13,7 @@ import type { ProducerMessage, ProducerOptions, ProducerSettings } from './produ
 import { settleProducerOptions } from './producer-options.ts'
 import { OutgoingRecord } from './record-batch.ts'
 import { TopicRoute } from './topic-route.ts'
+import type { Tracing } from './tracing.ts'
 
 interface Signal {
   readonly signal?: AbortSignal | undefined
@@ -21,6 +22,14 @@ interface Signal {
 /** `sendBatch` lets the event loop turn whenever it has taken so many bytes on, so that they go out meanwhile. */
 const BYTES_PER_TURN = 512 * 1024
 const NOTHING = Promise.resolve()
+
+/** What a producer works with. */
+export interface ProducerParts {
+  readonly link: Link
+  readonly events: EventEmitter<ClientEvents>
+  readonly tracing: Tracing | undefined
+  readonly onClosed: () => void
+}
 
 /** A message that waits until its topic is known. */
 interface EarlyMessage {
@@ -46,6 +55,7 @@ export class Producer {
   readonly #settings: ProducerSettings
   readonly #sender: BatchSender
   readonly #onClosed: () => void
+  readonly #tracing: Tracing | undefined
   readonly #record = new OutgoingRecord()
   readonly #routes = new Map<string, TopicRoute>()
   /** Topics that the broker is being asked about, with the messages that wait for the answer. */
@@ -61,10 +71,12 @@ export class Producer {
   #closing: Promise<void> | undefined
 
   /** Use `client.producer()`. */
-  constructor(link: Link, events: EventEmitter<ClientEvents>, options: ProducerOptions, onClosed: () => void) {
+  constructor(parts: ProducerParts, options: ProducerOptions) {
+    const { link, events } = parts
     this.#settings = settleProducerOptions(options)
     this.#link = link
-    this.#onClosed = onClosed
+    this.#tracing = parts.tracing
+    this.#onClosed = parts.onClosed
     const { idempotent, compression, ...rest } = this.#settings
     this.#sender = new BatchSender(
       link,
@@ -178,6 +190,16 @@ export class Producer {
   // ------------------------------------------------------------------------------------------------ taking messages on
 
   #accept(message: ProducerMessage, sink: DeliverySink): void {
+    if (this.#tracing === undefined) return this.#takeOn(message, sink)
+    const traced = this.#tracing.send(message, sink)
+    try {
+      this.#takeOn(traced.message, traced.sink)
+    } catch (error) {
+      traced.sink.failed(error as Error)
+    }
+  }
+
+  #takeOn(message: ProducerMessage, sink: DeliverySink): void {
     if (this.#ended !== undefined) throw this.#ended
     const { topic } = message
     if (!this.hasRoom) {
