@@ -13,6 +13,7 @@ import { openTransactions } from './broker/open-transactions.ts'
 import { formatFlushPolicy, TOPIC_CONFIG } from './broker/topic-config.ts'
 import type { TopicSettings } from './broker/topic-config.ts'
 import type { TopicConfigKey } from './broker/topic-config-key.ts'
+import { TopicSchemas } from './broker/topic-schemas.ts'
 import { Topics } from './broker/topics.ts'
 import type { Address, Config, Setting } from './config/config.ts'
 import { formatAddress, SETTINGS } from './config/config.ts'
@@ -294,8 +295,10 @@ async function openLog(parts: {
     const committedOffsets = new CommittedOffsets(store, clock)
     const brokerSettings = settingsOfBroker(config)
     const delay = createDelayQueue({ store, engine, clock, machineClock, logger, metrics }, () => topics)
-    const topics: Topics = new Topics({ store, engine, committedOffsets, delay, clock, brokerSettings })
+    const schemas = new TopicSchemas({ store, clock, metrics })
+    const topics: Topics = new Topics({ store, engine, committedOffsets, delay, schemas, clock, brokerSettings })
     await topics.load()
+    schemas.load(topics)
     const groups = new GroupCoordinator({
       store,
       clock,
@@ -312,7 +315,7 @@ async function openLog(parts: {
     metrics.recoveryTruncatedBytes.set(engine.recovery.truncatedBytes)
     collectFromState(metrics, { engine, committedOffsets, topics, groups, fileSystem, dataDirectory, clock })
 
-    const applyFile = async () => applyTopicsFile(topics, await readTopicsFile(topicsFile))
+    const applyFile = async () => applyTopicsFile({ topics, schemas }, await readTopicsFile(topicsFile))
     for (const sentence of await applyFile()) logger.info({ file: topicsFile }, sentence)
     opened.add('the consumer groups', async () => groups.close())
     groups.open(topics)
@@ -337,6 +340,7 @@ async function openLog(parts: {
       producerIds,
       transactions,
       delay,
+      schemas,
       identity: {
         version: VERSION,
         clusterId: await readClusterId(store),

@@ -233,7 +233,9 @@ test('every table that can be written is on a page', () => {
 
 test('the topics.yml of docs/configuration.md is one', async () => {
   const [, example] = /^```yaml\n([^]*?)^```$/m.exec(readPage('docs/configuration.md')) ?? []
-  const declarations = await parseTopicsFile('topics.yml', example)
+  const declarations = await parseTopicsFile('topics.yml', example, async (name) =>
+    readFileSync(new URL(`../configs/${name}`, import.meta.url)),
+  )
   expect(new Set(declarations.flatMap(({ settings }) => [...settings.keys()]))).toEqual(
     new Set(Object.values(TOPIC_CONFIG).map(({ name }) => name)),
   )

@@ -20,6 +20,10 @@ export interface RecordFault {
   /** Which record of the batch, from 0. */
   readonly index: number
   readonly message: string
+  /** Where in its value, as a JSON Pointer; only when the value is to blame. */
+  readonly pointer?: string
+  /** A short word for why, likewise. */
+  readonly reason?: string
 }
 
 /** A batch that is refused because of single records. None of it is stored. */

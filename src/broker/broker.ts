@@ -16,7 +16,11 @@ import type { TransactionCoordinator } from '../transactions/coordinator.ts'
 import type { ProducerIds } from '../transactions/producer-ids.ts'
 import type { LogWatch } from './log-watches.ts'
 import { LogWatches } from './log-watches.ts'
+import { ensureDeadLetterTopic } from './dead-letter-topic.ts'
+import { DeadLetters } from './dead-letters.ts'
 import { KeylessPartitioner } from './partitioner.ts'
+import { SchemaGate } from './schema-gate.ts'
+import type { TopicSchemas } from './topic-schemas.ts'
 import type { Topic, Topics } from './topics.ts'
 import { type RunningFetch, WaitingFetches } from './waiting-fetches.ts'
 
@@ -75,6 +79,7 @@ export interface BrokerParts {
   readonly producerIds: ProducerIds
   readonly transactions: TransactionCoordinator
   readonly delay: DelayQueue
+  readonly schemas: TopicSchemas
   readonly metrics: Metrics
   readonly identity: BrokerIdentity
   /** The most that the records of a compressed batch may grow to when they must be looked into. */
@@ -100,6 +105,10 @@ export class Broker {
   readonly delay: DelayQueue
   /** What becomes of a batch that may have such records. */
   readonly delayed: DelayedProduce
+  readonly schemas: TopicSchemas
+  /** What a batch has to pass between `intake` and `produce`. */
+  readonly gate: SchemaGate
+  readonly deadLetters: DeadLetters
   /** Where each door listens; filled in as they open. */
   readonly addresses = new Map<string, string>()
   readonly #engine: LogEngine
@@ -118,6 +127,16 @@ export class Broker {
     this.intake = new BatchIntake(parts.clock, parts.unpackedBytesMax)
     this.delay = parts.delay
     this.delayed = new DelayedProduce(parts.delay, parts.unpackedBytesMax)
+    const { schemas, clock, metrics, unpackedBytesMax } = parts
+    this.schemas = schemas
+    this.gate = new SchemaGate({ schemas, clock, metrics, unpackedBytesMax })
+    this.deadLetters = new DeadLetters({
+      clock,
+      metrics,
+      findLog: (topic, partition) => this.findLog(topic, partition),
+      partitionCount: (topic) => this.topics.partitionCount(topic),
+      makeTopic: (topic) => ensureDeadLetterTopic(this.topics, this.topics.getExisting(topic)),
+    })
     this.#engine = parts.engine
     this.#waiting = new WaitingFetches(parts.clock, parts.metrics.fetchWaiting)
     this.#watches = new LogWatches(parts.clock, parts.metrics.fetchWaiting)
@@ -163,7 +182,7 @@ export class Broker {
    * itself, which may have been changed where it lies, or another one in its place. Nothing is appended yet.
    *
    * @throws BrokerError UNKNOWN_TOPIC_OR_PARTITION, or as `checkBatch`, `TransactionCoordinator.checkProduce`,
-   * `BatchIntake.take` and `DelayedProduce.divide`
+   * `BatchIntake.take`, `SchemaGate.check` and `DelayedProduce.divide`
    */
   takeBatch(topicName: string, partition: number, batch: Buffer | null): TakenBatch {
     const topic = this.topics.getExisting(topicName)
@@ -172,7 +191,7 @@ export class Broker {
     if (isTransactional(batch, 0)) {
       this.transactions.checkProduce(getProducerId(batch, 0), getProducerEpoch(batch, 0), topicName, partition)
     }
-    const taken = this.intake.take(batch, topic.config)
+    const taken = this.gate.check(this.intake.take(batch, topic.config), log, topic.config)
     return { log, batch: taken, divided: this.delayed.divide(taken, log, topic.config, this.clock) }
   }
 
@@ -183,17 +202,24 @@ export class Broker {
    * @throws BrokerError as `PartitionLog.append`
    */
   produceTaken({ log, batch, divided }: TakenBatch, acks: Acks, waiter?: AppendWaiter): number {
-    if (divided !== undefined) return this.delayed.produce(log, batch, divided, acks, waiter)
-    return this.produce(log, batch, getRecordCount(batch, 0), acks, waiter)
+    if (divided === undefined) return this.produce(log, batch, getRecordCount(batch, 0), acks, waiter)
+    const append = (both: AppendWaiter | undefined) => this.delayed.produce(log, batch, divided, acks, both)
+    const rejected = this.gate.rejectedOf(batch)
+    return rejected === undefined
+      ? append(waiter)
+      : this.deadLetters.produce(log, batch, rejected, acks, waiter, append)
   }
 
   /**
    * Appends one batch and returns its base offset; `waiter` is told later. A batch that its producer sends again gets the
-   * base offset of the first one.
+   * base offset of the first one. What the gate has taken out of the batch goes to the dead letter topic, and `waiter` is
+   * told when both are safe; the base offset is -1 when nothing was left to be appended.
    *
    * @throws BrokerError as `PartitionLog.append`
    */
   produce(log: PartitionLog, batch: Buffer, recordCount: number, acks: Acks, waiter?: AppendWaiter): number {
+    const rejected = this.gate.rejectedOf(batch)
+    if (rejected !== undefined) return this.deadLetters.produce(log, batch, rejected, acks, waiter)
     return log.append(batch, recordCount, acks, waiter)
   }
 

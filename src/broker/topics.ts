@@ -19,6 +19,7 @@ import {
 } from './topic-config.ts'
 import type { ConfigSource, TopicSettings } from './topic-config.ts'
 import { decodeTopicRow, encodeTopicRow } from './topic-row.ts'
+import type { TopicSchemas } from './topic-schemas.ts'
 
 /** Partitions that one topic may have. */
 export const PARTITIONS_PER_TOPIC_MAX = 10_000
@@ -78,6 +79,8 @@ export interface TopicsParts {
   readonly committedOffsets: Pick<CommittedOffsets, 'removeTopic'>
   /** Whose records go with their topic. */
   readonly delay?: Pick<DelayQueue, 'removeTopic'>
+  /** Whose schemas go with their topic. */
+  readonly schemas?: Pick<TopicSchemas, 'removeTopic'>
   readonly clock: Clock
   /** Settings of all topics that do not have their own. */
   readonly brokerSettings?: TopicSettings
@@ -106,6 +109,7 @@ export class Topics {
   readonly #engine: LogEngine
   readonly #committedOffsets: Pick<CommittedOffsets, 'removeTopic'>
   readonly #delay: Pick<DelayQueue, 'removeTopic'> | undefined
+  readonly #schemas: Pick<TopicSchemas, 'removeTopic'> | undefined
   readonly #clock: Clock
   readonly #brokerSettings: TopicSettings
   readonly #partitionsMax: number
@@ -128,6 +132,7 @@ export class Topics {
     this.#engine = parts.engine
     this.#committedOffsets = parts.committedOffsets
     this.#delay = parts.delay
+    this.#schemas = parts.schemas
     this.#clock = parts.clock
     this.#brokerSettings = parts.brokerSettings ?? NO_SETTINGS
     this.#partitionsMax = parts.partitionsMax ?? PARTITIONS_MAX
@@ -389,6 +394,7 @@ export class Topics {
       await this.#engine.deleteTopic(name)
       await this.#committedOffsets.removeTopic(name)
       await this.#delay?.removeTopic(name)
+      await this.#schemas?.removeTopic(name)
       await this.#store.commit([{ table: 'topics', key: name, value: undefined }])
     } catch (error) {
       throw toStorageError(`delete topic "${name}"`, error)

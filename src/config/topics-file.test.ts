@@ -5,7 +5,9 @@ import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
 
 import { systemClock } from '../base/clock.ts'
+import { TopicSchemas } from '../broker/topic-schemas.ts'
 import { Topics } from '../broker/topics.ts'
+import { Metrics } from '../metrics/metrics.ts'
 import { CommittedOffsets } from '../groups/committed-offsets.ts'
 import type { LogEngine } from '../log/log-engine.ts'
 import { MemoryStore } from '../store/memory-store.ts'
@@ -186,7 +188,9 @@ function makeTopics(partitionsMax = 100) {
   return new Topics({ store, engine, committedOffsets, clock: systemClock, partitionsMax })
 }
 
-const apply = async (topics: Topics, text: string) => applyTopicsFile(topics, await parseTopicsFile('topics.yml', text))
+const makeSchemas = () => new TopicSchemas({ store: new MemoryStore(), clock: systemClock, metrics: new Metrics() })
+const apply = async (topics: Topics, text: string) =>
+  applyTopicsFile({ topics, schemas: makeSchemas() }, await parseTopicsFile('topics.yml', text))
 const describe = (topics: Topics) =>
   topics.list().map(({ name, partitionCount, overrides }) => [name, partitionCount, Object.fromEntries(overrides)])
 
@@ -228,4 +232,57 @@ test('applying a file of which one thing is refused does nothing, and says where
     'topics.yml:4:27: up to here the file wants 17 partitions more: 16 are left',
   ])
   expect(describe(topics)).toEqual([['a', 4, {}]])
+})
+
+const order = (text: string) => async (name: string) => {
+  if (name !== 'schemas/order.json') throw new Error(`ENOENT: ${name}`)
+  return Buffer.from(text)
+}
+
+test('a schema is read from its file, and set once', async () => {
+  const topics = makeTopics()
+  const schemas = makeSchemas()
+  const text = 'topics: [{name: a, schema: {file: schemas/order.json, mode: dlq, draft: 7}}]'
+  const applyWith = async (schema: string, file = text) =>
+    applyTopicsFile({ topics, schemas }, await parseTopicsFile('topics.yml', file, order(schema)))
+  expect(await applyWith('{"type":"object"}')).toEqual([
+    'created topic "a" with 1 partition',
+    'set schema version 1 of topic "a", mode dlq: schemas/order.json',
+  ])
+  expect(topics.get('a.dlq')?.partitionCount).toBe(1)
+  expect(await applyWith('{"type":"object"}')).toEqual([])
+  expect(await applyWith('{"type":"array"}')).toEqual([
+    'set schema version 2 of topic "a", mode dlq: schemas/order.json',
+  ])
+  expect(await applyWith('{"type":"array"}', 'topics: [{name: a}]')).toEqual([])
+  expect(schemas.get('a')).toMatchObject({ version: 2, mode: 'dlq' })
+  expect(schemas.versions(topics.getExisting('a')).map(({ version, draft }) => [version, draft])).toEqual([
+    [1, '7'],
+    [2, '7'],
+  ])
+})
+
+test.each([
+  ['{file: schemas/order.json, mode: drop}', ['topics.yml:1:61: mode is "drop": it must be reject, dlq, warn']],
+  ['{file: schemas/order.json}', ['topics.yml:1:28: this schema has no mode: it needs file and mode']],
+  [
+    '{file: ../secret, mode: warn}',
+    ['topics.yml:1:35: file is "../secret": it must be a path within the folder of this file'],
+  ],
+  [
+    '{file: /etc/passwd, mode: warn}',
+    ['topics.yml:1:35: file is "/etc/passwd": it must be a path within the folder of this file'],
+  ],
+  ['{file: none.json, mode: warn}', ['topics.yml:1:35: cannot read the schema none.json: ENOENT: none.json']],
+  [
+    '{file: schemas/order.json, mode: warn, draft: 4}',
+    ['topics.yml:1:74: draft is "4": it must be 7, 2019-09, 2020-12', expect.stringContaining('type must be')],
+  ],
+  [
+    '{file: schemas/order.json, mode: warn}',
+    ['schemas/order.json:2:10: type must be one or several of null, boolean, integer, number, string, array, object'],
+  ],
+])('schema %s is refused with its place', async (schema, expected) => {
+  const text = `topics: [{name: a, schema: ${schema}}]`
+  expect(await faults(parseTopicsFile('topics.yml', text, order('{\n "type": "strnig"}')))).toEqual(expected)
 })

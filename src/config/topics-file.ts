@@ -1,4 +1,5 @@
 import { readFile, stat } from 'node:fs/promises'
+import { dirname, isAbsolute, join } from 'node:path'
 
 import type * as yamlModule from 'yaml'
 import type { Document, LineCounter, ParsedNode, YAMLMap } from 'yaml'
@@ -7,10 +8,17 @@ import { BrokerError } from '../base/broker-error.ts'
 import { didYouMean } from '../base/nearest.ts'
 import { parseTopicName } from '../base/topic-name.ts'
 import type { TopicName } from '../base/topic-name.ts'
+import { isDeadLetterTopic } from '../broker/dead-letter-topic.ts'
 import { parseTopicSetting } from '../broker/topic-config.ts'
 import type { TopicSettings } from '../broker/topic-config.ts'
+import { SCHEMA_MODES } from '../broker/topic-schemas.ts'
+import type { SchemaMode, SchemaWish, TopicSchemas } from '../broker/topic-schemas.ts'
 import { PARTITIONS_PER_TOPIC_MAX } from '../broker/topics.ts'
 import type { Topics } from '../broker/topics.ts'
+import { CompiledSchema } from '../schema/compiled-schema.ts'
+import { SCHEMA_LIMITS } from '../schema/limits.ts'
+import { DRAFTS, parseDraft, SchemaRefused } from '../schema/schema-document.ts'
+import type { Draft as SchemaDraft } from '../schema/schema-document.ts'
 import { ConfigError } from './config.ts'
 
 const FILE_BYTES_MAX = 1024 * 1024
@@ -20,6 +28,14 @@ const PARTITIONS_DEFAULT = 1
 /** The library, which is loaded only when there is a file to read: it takes more of the start-up time than all else here. */
 type Yaml = typeof yamlModule
 
+/** The schema of a topic as the file declares it, with the text of the file that it names. */
+export interface SchemaDeclaration extends SchemaWish {
+  /** The file with the schema, for messages. */
+  readonly path: string
+  /** Where it is named. */
+  readonly place: string
+}
+
 /** One topic as the file declares it. */
 export interface TopicDeclaration {
   readonly name: TopicName
@@ -27,6 +43,7 @@ export interface TopicDeclaration {
   readonly partitionCount: number | undefined
   /** Only what the file mentions, by Kafka's names. */
   readonly settings: TopicSettings
+  readonly schema: SchemaDeclaration | undefined
   /** Where it is written, as `file:line:column`. */
   readonly place: string
   readonly partitionsPlace: string
@@ -57,15 +74,19 @@ export async function readTopicsFile(path: string): Promise<readonly TopicDeclar
   } catch {
     throw new ConfigError([`Cannot read ${path}: it is not UTF-8 text`])
   }
-  return parseTopicsFile(path, text)
+  return parseTopicsFile(path, text, (name) => readFile(join(dirname(path), name)))
 }
 
 /**
- * Parses the text of a topics file; `path` is for messages.
+ * Parses the text of a topics file; `path` is for messages. `readSchema` reads a file by its path within the folder.
  *
  * @throws ConfigError with everything that is wrong, each with its line and column
  */
-export async function parseTopicsFile(path: string, text: string): Promise<readonly TopicDeclaration[]> {
+export async function parseTopicsFile(
+  path: string,
+  text: string,
+  readSchema: (name: string) => Promise<Buffer> = nothingToRead,
+): Promise<readonly TopicDeclaration[]> {
   const yaml = await import('yaml')
   const lines = new yaml.LineCounter()
   const faults: string[] = []
@@ -84,7 +105,14 @@ export async function parseTopicsFile(path: string, text: string): Promise<reado
       code === 'MULTIPLE_DOCS' ? 'a second document begins here: there can be only one' : `this is not YAML: ${message}`
     faults.push(`${path}:${line}:${col}: ${what}`)
   }
-  const declarations = faults.length > 0 ? [] : new TopicsFileReader(yaml, path, lines, faults).read(document.contents)
+  const reader = new TopicsFileReader(yaml, path, lines, faults)
+  const drafts = faults.length > 0 ? [] : reader.read(document.contents)
+  const declarations: TopicDeclaration[] = []
+  for (const { schema, ...rest } of drafts) {
+    const wish =
+      schema === undefined ? undefined : await readSchemaFile(dirname(path), schema, rest.name, readSchema, faults)
+    declarations.push({ ...rest, schema: wish })
+  }
   if (faults.length > 0) throw new ConfigError(faults)
   return declarations
 }
@@ -99,27 +127,63 @@ export async function parseTopicsFile(path: string, text: string): Promise<reado
  * @throws ConfigError for what cannot be done, with line and column; BrokerError KAFKA_STORAGE_ERROR
  */
 export async function applyTopicsFile(
-  topics: Topics,
+  { topics, schemas }: { readonly topics: Topics; readonly schemas: TopicSchemas },
   declarations: readonly TopicDeclaration[],
 ): Promise<readonly string[]> {
   await checkDeclarations(topics, declarations)
   const done: string[] = []
   for (const declaration of declarations) {
-    const { name, partitionCount, settings } = declaration
+    const { name, partitionCount, settings, schema } = declaration
     if (topics.get(name) === undefined) {
       const created = { name, partitionCount: partitionCount ?? PARTITIONS_DEFAULT, overrides: settings }
       await topics.create(created)
       done.push(
         `created topic "${name}" with ${created.partitionCount} partition${created.partitionCount === 1 ? '' : 's'}`,
       )
-      continue
+    } else {
+      const changes = await topics.alter(toAlteration(declaration))
+      const what = changes.map(({ key, from, to }) => `${key} from ${from} to ${to}`)
+      if (changes.length > 0) done.push(`changed topic "${name}": ${what.join(', ')}`)
     }
-    const changes = await topics.alter(toAlteration(declaration))
-    if (changes.length === 0) continue
-    const what = changes.map(({ key, from, to }) => `${key} from ${from} to ${to}`)
-    done.push(`changed topic "${name}": ${what.join(', ')}`)
+    if (schema === undefined) continue
+    const { version, isNew } = await schemas.set(topics, topics.getExisting(name), schema)
+    if (isNew) done.push(`set schema version ${version} of topic "${name}", mode ${schema.mode}: ${schema.path}`)
   }
   return done
+}
+
+async function nothingToRead(name: string): Promise<Buffer> {
+  throw new Error(`there is no ${name}`)
+}
+
+/** Reads and checks the schema that a topic names; what is wrong with it joins the faults, and nothing is returned. */
+async function readSchemaFile(
+  folder: string,
+  { file, mode, draft, place }: DraftSchema,
+  topicName: string,
+  read: (name: string) => Promise<Buffer>,
+  faults: string[],
+): Promise<SchemaDeclaration | undefined> {
+  const path = join(folder, file)
+  let text: string
+  try {
+    const bytes = await read(file)
+    if (bytes.length > SCHEMA_LIMITS.bytesMax) {
+      throw new Error(`it has ${bytes.length} bytes, ${SCHEMA_LIMITS.bytesMax} are the most`)
+    }
+    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+    void new CompiledSchema(text, draft)
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error)
+    if (error instanceof SchemaRefused)
+      faults.push(`${path}:${error.place?.line ?? 1}:${error.place?.column ?? 1}: ${reason}`)
+    else faults.push(`${place}: cannot read the schema ${path}: ${reason}`)
+    return undefined
+  }
+  if (mode === 'dlq' && isDeadLetterTopic(topicName)) {
+    faults.push(`${place}: a topic for dead letters cannot have a schema of mode dlq: reject and warn can be set`)
+  }
+  return { text, mode, draft, path, place }
 }
 
 async function checkDeclarations(topics: Topics, declarations: readonly TopicDeclaration[]) {
@@ -164,7 +228,18 @@ interface Draft {
   readonly settings: Map<string, string>
   /** Where each setting was found, to refuse a second one. */
   readonly settingPlaces: Map<string, string>
+  schema: DraftSchema | undefined
 }
+
+/** What a topic says about its schema, before the file was read. */
+interface DraftSchema {
+  readonly file: string
+  readonly mode: SchemaMode
+  readonly draft: SchemaDraft | undefined
+  readonly place: string
+}
+
+type DraftDeclaration = Omit<TopicDeclaration, 'schema'> & { readonly schema: DraftSchema | undefined }
 
 /** Walks over the nodes of a YAML document and writes down what is wrong with it; goes on after each fault. */
 class TopicsFileReader {
@@ -181,8 +256,8 @@ class TopicsFileReader {
     this.#faults = faults
   }
 
-  read(root: ParsedNode | null): TopicDeclaration[] {
-    const declarations: TopicDeclaration[] = []
+  read(root: ParsedNode | null): DraftDeclaration[] {
+    const declarations: DraftDeclaration[] = []
     if (isNothing(root)) return declarations
     this.#readMap('the file', root, this.#placeOf(root), {
       topics: ({ node, place }) => {
@@ -198,9 +273,9 @@ class TopicsFileReader {
     return declarations
   }
 
-  #readTopic(node: ParsedNode): TopicDeclaration | undefined {
+  #readTopic(node: ParsedNode): DraftDeclaration | undefined {
     const place = this.#placeOf(node)
-    const draft: Draft = { partitionCount: undefined, settings: new Map(), settingPlaces: new Map() }
+    const draft: Draft = { partitionCount: undefined, settings: new Map(), settingPlaces: new Map(), schema: undefined }
     const setting = (name: string) => (entry: Entry) => this.#readSetting(draft, name, entry)
     let name: TopicName | undefined
     let namePlace: string | undefined
@@ -222,6 +297,9 @@ class TopicsFileReader {
       },
       flush: setting('flush.policy'),
       maxMessageBytes: setting('max.message.bytes'),
+      schema: (entry) => {
+        draft.schema = this.#readSchema(entry)
+      },
       config: ({ node, place }) => {
         this.#readMap('config', node, place, (entry) => this.#readSetting(draft, entry.key, entry))
       },
@@ -229,8 +307,8 @@ class TopicsFileReader {
     if (isMap && namePlace === undefined)
       this.#faults.push(`${place}: this topic has no name: begin it with "- name: …"`)
     if (name === undefined) return undefined
-    const { partitionCount, settings } = draft
-    return { name, partitionCount, settings, place: namePlace ?? place, partitionsPlace }
+    const { partitionCount, settings, schema } = draft
+    return { name, partitionCount, settings, schema, place: namePlace ?? place, partitionsPlace }
   }
 
   #readName(entry: Entry): TopicName | undefined {
@@ -243,6 +321,45 @@ class TopicsFileReader {
     }
     this.#places.set(text, entry.place)
     return this.#attempt(entry.place, () => parseTopicName(text))
+  }
+
+  #readSchema({ node, place }: Entry): DraftSchema | undefined {
+    let file: string | undefined
+    let mode: SchemaMode | undefined
+    let draft: SchemaDraft | undefined
+    let filePlace = place
+    const isMap = this.#readMap('schema', node, place, {
+      file: (entry) => {
+        const text = this.#readText('file', entry)
+        if (text === undefined) return
+        filePlace = entry.place
+        const isInside = !isAbsolute(text) && !text.split(/[\\/]/).includes('..') && text !== ''
+        if (isInside) file = text
+        else this.#fault(entry.place, 'file', JSON.stringify(text), 'a path within the folder of this file')
+      },
+      mode: (entry) => {
+        const text = this.#readText('mode', entry)
+        mode = SCHEMA_MODES.find((known) => known === text)
+        if (text !== undefined && mode === undefined) {
+          this.#fault(entry.place, 'mode', JSON.stringify(text), SCHEMA_MODES.join(', '))
+        }
+      },
+      draft: (entry) => {
+        const text = this.#readText('draft', entry)
+        draft = text === undefined ? undefined : parseDraft(text)
+        if (text !== undefined && draft === undefined) {
+          this.#fault(entry.place, 'draft', JSON.stringify(text), DRAFTS.join(', '))
+        }
+      },
+    })
+    if (!isMap) return undefined
+    const members = this.#yaml.isMap<ParsedNode, ParsedNode | null>(node)
+      ? this.#entriesOf(node).map(({ key }) => key)
+      : []
+    for (const wanted of ['file', 'mode']) {
+      if (!members.includes(wanted)) this.#faults.push(`${place}: this schema has no ${wanted}: it needs file and mode`)
+    }
+    return file === undefined || mode === undefined ? undefined : { file, mode, draft, place: filePlace }
   }
 
   #readPartitionCount(entry: Entry): number | undefined {

@@ -115,8 +115,8 @@ export interface PartitionLog {
   readonly failure: Error | undefined
 
   /**
-   * Takes one record batch of `recordCount` records, sets its base offset and leader epoch in place, and returns the
-   * base offset. The bytes must stay as they are until the current turn of the event loop ends; they are written then,
+   * Takes one record batch with room for `recordCount` records, sets its base offset and leader epoch in place, and returns
+   * the base offset. It may have fewer records, or none: the offsets of the others are used up all the same. The bytes must stay as they are until the current turn of the event loop ends; they are written then,
    * together with all others of this partition. `waiter` is told later, never from within this call.
    *
    * A batch with a producer id is held against what is known of the producer, at once and without any wait in between. One

@@ -8,6 +8,7 @@ import {
   getBatchBytes,
   getLastOffsetDelta,
   getProducerId,
+  getRecordCount,
   setBaseOffset,
   setLeaderEpoch,
   type TransactionMarker,
@@ -311,7 +312,7 @@ export class SegmentPartitionLog implements PartitionLog, ReadableLog {
         const { count, error } = writeBatches(this.#fileToWrite(segment), group, bytes, segment.sizeBytes)
         for (let i = from; i < from + count; i++) {
           segment.noteAppended(batches[i], counts[i], now, this.#config.indexIntervalBytes)
-          this.appendedRecords += counts[i]
+          this.appendedRecords += getRecordCount(batches[i], 0)
           this.appendedBytes += batches[i].length
         }
         this.#writtenOffset = segment.nextOffset

@@ -310,7 +310,8 @@ function scanBatches(
     while (at + BATCH_HEADER_BYTES <= count && findBatchFault(buffer, at, count) === undefined) {
       const baseOffset = getBaseOffset(buffer, at)
       const isEmpty = getRecordCount(buffer, at) === 0
-      if (baseOffset !== nextOffset || isEmpty) {
+      // The broker itself appends batches that are empty, when their producer counts on their sequence numbers.
+      if (baseOffset !== nextOffset || (isEmpty && mayHaveGaps)) {
         if (!mayHaveGaps || baseOffset < nextOffset) break
         cleanings = 1
       }

@@ -178,7 +178,7 @@ export class Segment implements FileOwner {
     this.#bytesSinceIndexEntry += batch.length
     this.sizeBytes += batch.length
     this.nextOffset += recordCount
-    const maxTimestamp = getMaxTimestamp(batch, 0)
+    const maxTimestamp = getRecordCount(batch, 0) === 0 ? -1 : getMaxTimestamp(batch, 0)
     if (maxTimestamp > this.maxTimestamp) this.maxTimestamp = maxTimestamp
     if (index !== undefined && index.count - this.#indexEntriesWritten >= INDEX_ENTRIES_WAITING_MAX) this.writeIndex()
   }

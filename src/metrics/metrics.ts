@@ -326,6 +326,24 @@ export class Metrics {
     [],
   ).child()
 
+  /** Live. topic, result `valid` | `invalid` */
+  readonly schemaValidations = this.#counters(
+    'cafelog_schema_validations_total',
+    "Records checked against their topic's schema, by whether they fit",
+    ['topic', 'result'],
+  )
+  readonly schemaValidationDurationSeconds = this.#histogram(
+    'cafelog_schema_validation_duration_seconds',
+    'Seconds that checking the records of one batch took',
+    FSYNC_SECONDS_BOUNDS,
+  )
+  /** Live. topic (origin), reason: a keyword of JSON Schema, or `parse`, `too_large`, `too_deep`, `too_costly` */
+  readonly dlqMessages = this.#counters(
+    'cafelog_dlq_messages_total',
+    "Records that did not fit their topic's schema and went to its dead letter topic, by what they came for and why",
+    ['topic', 'reason'],
+  )
+
   constructor() {
     // Series that are known from the start are there from the start, so that rates and alerts work on the first event.
     for (const type of ERROR_TYPES) this.errors.child(type)

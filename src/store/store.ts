@@ -11,6 +11,7 @@ export const TABLES = [
   'schedule_topics',
   'schedule_points',
   'schedule_producers',
+  'schemas',
 ] as const
 export type TableName = (typeof TABLES)[number]
 

@@ -11,6 +11,7 @@ import { Broker } from '../../src/broker/broker.ts'
 import { createDelayQueue } from '../../src/broker/create-delay-queue.ts'
 import { openTransactions } from '../../src/broker/open-transactions.ts'
 import { parseTopicSettings } from '../../src/broker/topic-config.ts'
+import { TopicSchemas } from '../../src/broker/topic-schemas.ts'
 import { Topics } from '../../src/broker/topics.ts'
 import { parseConfig } from '../../src/config/config.ts'
 import { CommittedOffsets } from '../../src/groups/committed-offsets.ts'
@@ -97,8 +98,10 @@ export async function startTestBroker(
   const committedOffsets = new CommittedOffsets(store, clock)
   const brokerSettings = parseTopicSettings({ 'retention.ms': '-1', ...options.settings })
   const delay = createDelayQueue({ store, engine, clock, logger, metrics }, () => topics)
-  const topics: Topics = new Topics({ store, engine, committedOffsets, delay, clock, brokerSettings })
+  const schemas = new TopicSchemas({ store, clock, metrics })
+  const topics: Topics = new Topics({ store, engine, committedOffsets, delay, schemas, clock, brokerSettings })
   await topics.load()
+  schemas.load(topics)
   const groups = new GroupCoordinator({ store, clock, committedOffsets, logger })
   groups.open(topics)
   const producerIds = new ProducerIds(store)
@@ -120,6 +123,7 @@ export async function startTestBroker(
     producerIds,
     transactions,
     delay,
+    schemas,
     metrics,
     identity,
   })

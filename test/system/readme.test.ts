@@ -1,5 +1,5 @@
 import { spawn, spawnSync } from 'node:child_process'
-import { copyFileSync, readFileSync, symlinkSync } from 'node:fs'
+import { cpSync, readFileSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -52,7 +52,7 @@ let home: BrokerHome
 let broker: BrokerProcess
 beforeAll(async () => {
   home = new BrokerHome()
-  copyFileSync(join(ROOT, 'configs/topics.yml'), join(home.configDirectory, 'topics.yml'))
+  cpSync(join(ROOT, 'configs'), home.configDirectory, { recursive: true })
   symlinkSync(join(ROOT, 'brokerctl'), join(home.path, 'brokerctl'))
   broker = await home.start()
 })

@@ -1,6 +1,8 @@
 import type { BrokerErrorName } from '../../base/broker-error.ts'
 import { BrokerError } from '../../base/broker-error.ts'
-import type { ErrorAnswer, WireErrorCode } from './wire.ts'
+import type { RecordFault } from '../../broker/batch-intake.ts'
+import { SchemaViolation } from '../../broker/schema-gate.ts'
+import type { ErrorAnswer, WireErrorCode, WireRecordFault } from './wire.ts'
 
 /** The message of an error answer is cut here: it quotes what the client sent. */
 const MESSAGE_CHARACTERS_MAX = 1000
@@ -30,8 +32,9 @@ export function toWireError(error: unknown): { code: WireErrorCode; message: str
     return { code: 'INTERNAL_IO_ERROR', message: 'The broker made a mistake; its log says more' }
   }
   const { message } = error
+  const code = error instanceof SchemaViolation ? 'SCHEMA_VALIDATION_FAILED' : CODES[error.code]
   const shown = message.length > MESSAGE_CHARACTERS_MAX ? `${message.slice(0, MESSAGE_CHARACTERS_MAX)}…` : message
-  return { code: CODES[error.code] ?? 'INVALID_REQUEST', message: shown }
+  return { code: code ?? 'INVALID_REQUEST', message: shown }
 }
 
 /** Whether the broker is to blame rather than the client, for the metrics. */
@@ -41,9 +44,16 @@ export function isServerError(code: WireErrorCode): boolean {
 
 /** The payload of an error answer. */
 export function encodeError(error: unknown, partitions?: ErrorAnswer['partitions']): string {
-  const answer: ErrorAnswer =
-    partitions === undefined ? { error: toWireError(error) } : { error: toWireError(error), partitions }
+  const answer: ErrorAnswer = {
+    error: toWireError(error),
+    ...(partitions !== undefined && { partitions }),
+    ...(error instanceof SchemaViolation && { records: error.faults.map(toWireFault) }),
+  }
   return encodeAnswer(answer)
+}
+
+function toWireFault({ index, pointer = '', reason = '', message }: RecordFault): WireRecordFault {
+  return { index, pointer, reason, message }
 }
 
 /** JSON of ASCII characters alone, so that its length is its number of bytes. */

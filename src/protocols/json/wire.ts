@@ -67,10 +67,25 @@ export const WIRE_ERRORS = {
 
 export type WireErrorCode = keyof typeof WIRE_ERRORS
 
-/** The payload of every refusal. `partitions` stands in the answer to a PRODUCE of which a part was stored. */
+/**
+ * The payload of every refusal. `partitions` stands in the answer to a PRODUCE of which a part was stored, `records` in one
+ * that was refused because of records that do not fit the topic's schema: the first hundred of them.
+ */
 export interface ErrorAnswer {
   readonly error: { readonly code: WireErrorCode; readonly message: string }
   readonly partitions?: readonly (ProducedPartition | RefusedPartition)[]
+  readonly records?: readonly WireRecordFault[]
+}
+
+/** A record that does not fit the schema of its topic. */
+export interface WireRecordFault {
+  /** Which record of the request, from 0. */
+  readonly index: number
+  /** Where in its value, as a JSON Pointer; '' is the value itself. */
+  readonly pointer: string
+  /** A keyword of JSON Schema, or `parse`, `too_large`, `too_deep`, `too_costly`. */
+  readonly reason: string
+  readonly message: string
 }
 
 /** One record of a PRODUCE. Key and value are base64 (standard alphabet, padded), null, or absent, which is null. */
@@ -94,6 +109,8 @@ export interface ProducedPartition {
   readonly baseOffset: number
   readonly numRecords: number
   readonly highWatermark: number
+  /** How many records do not fit the topic's schema and went to its dead letter topic; absent when none did. */
+  readonly deadLetters?: number
 }
 
 /** A record of a PRODUCE that waits until it is due. It has no offset before. */

@@ -1,6 +1,7 @@
 import { BrokerError } from '../../../base/broker-error.ts'
 import type { Broker } from '../../../broker/broker.ts'
 import { findDueFault, readDue } from '../../../broker/delayed-records.ts'
+import { SchemaViolation } from '../../../broker/schema-gate.ts'
 import { choosePartition } from '../../../broker/partitioner.ts'
 import type { Topic } from '../../../broker/topics.ts'
 import { DELAY_HEADER, DUE_AT_HEADER } from '../../../delay/delay-options.ts'
@@ -23,6 +24,11 @@ const NO_OFFSET = -1
 interface Share {
   readonly log: PartitionLog
   readonly indexes: number[]
+}
+
+/** The same as a batch that may be appended; without places, it is a record to be delayed that became a dead letter. */
+interface PackedShare extends Share {
+  readonly batch: Buffer
 }
 
 /** A record of a request that waits, and which one of it that is. */
@@ -84,7 +90,7 @@ export class DelayedProducer {
     const { shares, waiting } = this.#divide(request, topic)
     this.#broker.delay.checkRoom(topic.name, topic.config, waiting.length)
     const stores: Promise<ProducedPartition>[] = []
-    for (const share of shares) stores.push(this.#append(request, share, topic))
+    for (const share of shares) stores.push(this.#append(request, share))
     const { ids, stored } = this.#broker.delay.accept(topic.name, waiting)
     const scheduled = waiting.map(({ index, partition, dueAtMs }, place) => {
       return { record: index, id: ids[place], partition, dueAt: dueAtMs }
@@ -92,12 +98,13 @@ export class DelayedProducer {
     return this.#answer(request, topic, stores, stored, scheduled)
   }
 
-  #divide(request: ProduceRequest, topic: Topic): { shares: Share[]; waiting: Waiting[] } {
-    const { clock, delayed, intake } = this.#broker
+  #divide(request: ProduceRequest, topic: Topic): { shares: PackedShare[]; waiting: Waiting[] } {
+    const { clock, delayed, intake, gate } = this.#broker
     const { config } = topic
     const now = clock.now()
     const shares = new Map<number, Share>()
     const waiting: Waiting[] = []
+    const rejected: PackedShare[] = []
     let keyless: number | undefined
     const partitionOf = (index: number): number => {
       if (request.partition !== ANY_PARTITION) return request.partition
@@ -118,30 +125,44 @@ export class DelayedProducer {
       const { key, value, timestamp, headers } = request.viewOf(index)
       const batch = delayed.records.pack(key, value, timestamp, headers, config)
       // What the topic asks of records it asks of these too, and now, while there is somebody to tell.
-      intake.take(Buffer.from(batch), config)
-      waiting.push({ index, partition: log.partition, dueAtMs, batch })
+      const taken = attempt([index], () => gate.check(intake.take(Buffer.from(batch), config), log, config))
+      if (gate.rejectedOf(taken) !== undefined) rejected.push({ log, indexes: [], batch: taken })
+      else waiting.push({ index, partition: log.partition, dueAtMs, batch })
     }
-    return { shares: [...shares.values()], waiting }
+    const packed = [...shares.values()].map((share) => this.#pack(request, share, topic))
+    return { shares: [...packed, ...rejected], waiting }
   }
 
-  #append(request: ProduceRequest, { log, indexes }: Share, topic: Topic): Promise<ProducedPartition> {
+  /** Packs the records of a partition that are due now, before any is appended: one that is refused refuses all. */
+  #pack(request: ProduceRequest, { log, indexes }: Share, { config }: Topic): PackedShare {
+    const { intake, gate } = this.#broker
     const batches = this.#batches
+    try {
+      batches.begin()
+      for (const index of indexes) request.addTo(batches, index)
+      const finished = batches.finish()
+      return { log, indexes, batch: attempt(indexes, () => gate.check(intake.take(finished, config), log, config)) }
+    } catch (error) {
+      batches.abandon()
+      throw error
+    }
+  }
+
+  #append(request: ProduceRequest, { log, indexes, batch }: PackedShare): Promise<ProducedPartition> {
+    const deadLetters = this.#broker.gate.rejectedOf(batch)?.records.length ?? 0
     return new Promise((resolve, reject) => {
       try {
-        batches.begin()
-        for (const index of indexes) request.addTo(batches, index)
-        const batch = this.#broker.intake.take(batches.finish(), topic.config)
-        const numRecords = indexes.length
+        const numRecords = Math.max(0, indexes.length - deadLetters)
         const appended = (error: Error | undefined): void => {
           const { partition, highWatermark } = log
-          if (error === undefined) resolve({ partition, baseOffset, numRecords, highWatermark })
+          if (error === undefined)
+            resolve({ partition, baseOffset, numRecords, highWatermark, ...(deadLetters > 0 && { deadLetters }) })
           else reject(error)
         }
         const waiter = request.acks === 0 ? undefined : { appended }
-        const baseOffset = this.#broker.produce(log, batch, numRecords, request.acks, waiter)
+        const baseOffset = this.#broker.produce(log, batch, indexes.length, request.acks, waiter)
         if (waiter === undefined) appended(undefined)
       } catch (error) {
-        batches.abandon()
         reject(error)
       }
     })
@@ -173,6 +194,16 @@ export class DelayedProducer {
       ...(scheduled.length > 0 && { scheduled }),
       ...(recordCount === 1 && scheduled.length === 1 && { scheduleId: scheduled[0].id }),
     }
+  }
+}
+
+/** Says of records that do not fit which ones of the request they are. */
+function attempt<Value>(places: readonly number[], work: () => Value): Value {
+  try {
+    return work()
+  } catch (error) {
+    if (!(error instanceof SchemaViolation)) throw error
+    throw new SchemaViolation(error.faults.map((fault) => ({ ...fault, index: places[fault.index] })))
   }
 }
 

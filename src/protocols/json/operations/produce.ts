@@ -1,7 +1,8 @@
 import { BrokerError } from '../../../base/broker-error.ts'
 import type { Broker } from '../../../broker/broker.ts'
 import { choosePartition } from '../../../broker/partitioner.ts'
-import type { AppendWaiter, PartitionLog } from '../../../log/log-engine.ts'
+import { SchemaViolation } from '../../../broker/schema-gate.ts'
+import type { Acks, AppendWaiter, PartitionLog } from '../../../log/log-engine.ts'
 import { RecordBatchBuilder } from '../../../record/record-batch.ts'
 import type { AnswerQueue } from '../answer-queue.ts'
 import { Exchange } from '../answer-queue.ts'
@@ -58,7 +59,8 @@ export class Producer {
     const exchange = new ProduceExchange(queue, meter, this.#meters)
     try {
       const log = this.#broker.getLog(request.topic, partition)
-      exchange.expect(log, request.recordCount, this.#append(request, log, ALL_RECORDS, exchange))
+      const packed = this.#pack(request, log, ALL_RECORDS)
+      exchange.expect(packed, this.#append(packed, request.acks, exchange))
     } catch (error) {
       exchange.fail(error)
     }
@@ -74,10 +76,17 @@ export class Producer {
     }
     if (logs.length === 1) return this.#appendToOne(request, logs[0].partition, queue, meter)
     const exchange = new SplitExchange(queue, meter, this.#meters, request.topic)
-    for (const log of logs) {
-      const part = exchange.addPart(log, this.#partitions.countOf(log.partition))
+    let all: readonly PackedBatch[]
+    try {
+      all = this.#packAll(request, logs)
+    } catch (error) {
+      exchange.fail(error)
+      return
+    }
+    for (const packed of all) {
+      const part = exchange.addPart(packed)
       try {
-        part.baseOffset = this.#append(request, log, this.#partitions, part)
+        part.baseOffset = this.#append(packed, request.acks, part)
       } catch (error) {
         part.appended(error as Error)
       }
@@ -90,9 +99,9 @@ export class Producer {
     const startedAtMs = queue.clock.monotonic()
     try {
       if (partition === ANY_PARTITION) {
-        for (const log of this.#findLogs(request)) this.#append(request, log, this.#partitions, undefined)
+        for (const packed of this.#packAll(request, this.#findLogs(request))) this.#append(packed, 0, undefined)
       } else {
-        this.#append(request, this.#broker.getLog(topic, partition), ALL_RECORDS, undefined)
+        this.#append(this.#pack(request, this.#broker.getLog(topic, partition), ALL_RECORDS), 0, undefined)
       }
       meter.countOk(queue.clock.monotonic() - startedAtMs)
     } catch (error) {
@@ -113,13 +122,14 @@ export class Producer {
     })
   }
 
-  /** Packs the records that `selection` has for this log's partition into a batch, and appends that. */
-  #append(
-    request: ProduceRequest,
-    log: PartitionLog,
-    selection: RecordSelection,
-    waiter: AppendWaiter | undefined,
-  ): number {
+  /** All batches of a request, before any is appended: one record that is refused refuses all. */
+  #packAll(request: ProduceRequest, logs: readonly PartitionLog[]): PackedBatch[] {
+    return logs.map((log) => this.#pack(request, log, this.#partitions))
+  }
+
+  /** Packs the records that `selection` has for this log's partition into a batch that may be appended. */
+  #pack(request: ProduceRequest, log: PartitionLog, selection: RecordSelection): PackedBatch {
+    const { intake, gate, topics } = this.#broker
     const batches = this.#batches
     try {
       batches.begin()
@@ -127,13 +137,40 @@ export class Producer {
         request.addTo(batches, index)
       }
       const { recordCount } = batches
-      const batch = this.#broker.intake.take(batches.finish(), this.#broker.topics.getExisting(log.topic).config)
-      return this.#broker.produce(log, batch, recordCount, request.acks, waiter)
+      const { config } = topics.getExisting(log.topic)
+      const batch = gate.check(intake.take(batches.finish(), config), log, config)
+      return { log, batch, recordCount, deadLetters: gate.rejectedOf(batch)?.records.length ?? 0 }
     } catch (error) {
       batches.abandon()
-      throw error
+      throw error instanceof SchemaViolation ? inRequest(error, request, log, selection) : error
     }
   }
+
+  #append({ log, batch, recordCount }: PackedBatch, acks: Acks, waiter: AppendWaiter | undefined): number {
+    return this.#broker.produce(log, batch, recordCount, acks, waiter)
+  }
+}
+
+/** The records of a request for one partition, as they may be appended. */
+interface PackedBatch {
+  readonly log: PartitionLog
+  readonly batch: Buffer
+  /** Of the request. */
+  readonly recordCount: number
+  /** How many of them become dead letters. */
+  readonly deadLetters: number
+}
+
+/** What is wrong with records of a batch, by their places in the request. */
+function inRequest(
+  error: SchemaViolation,
+  { recordCount }: ProduceRequest,
+  { partition }: PartitionLog,
+  selection: RecordSelection,
+): SchemaViolation {
+  const places: number[] = []
+  for (let index = selection.first(partition); index < recordCount; index = selection.after(index)) places.push(index)
+  return new SchemaViolation(error.faults.map((fault) => ({ ...fault, index: places[fault.index] })))
 }
 
 /** Which of a request's records go to a partition: walked through from `first` until `after` is beyond the last. */
@@ -148,7 +185,6 @@ const ALL_RECORDS: RecordSelection = { first: () => 0, after: (index) => index +
 class PartitionedRecords implements RecordSelection {
   #first = new Int32Array(0)
   #last = new Int32Array(0)
-  #counts = new Int32Array(0)
   #next = new Int32Array(0)
 
   /** Returns the partitions that get records, that of the first record first. */
@@ -157,7 +193,6 @@ class PartitionedRecords implements RecordSelection {
     if (this.#first.length < partitionCount) {
       this.#first = new Int32Array(partitionCount)
       this.#last = new Int32Array(partitionCount)
-      this.#counts = new Int32Array(partitionCount)
     }
     if (this.#next.length < recordCount) this.#next = new Int32Array(recordCount)
     this.#first.fill(NO_RECORD)
@@ -173,20 +208,15 @@ class PartitionedRecords implements RecordSelection {
       if (this.#first[partition] === NO_RECORD) {
         partitions.push(partition)
         this.#first[partition] = index
-        this.#counts[partition] = 0
       } else {
         this.#next[this.#last[partition]] = index
       }
       this.#last[partition] = index
-      this.#counts[partition]++
       this.#next[index] = recordCount
     }
     return partitions
   }
 
-  countOf(partition: number): number {
-    return this.#counts[partition]
-  }
   first(partition: number): number {
     return this.#first[partition]
   }
@@ -198,8 +228,7 @@ class PartitionedRecords implements RecordSelection {
 /** A PRODUCE whose records all go to one partition. */
 class ProduceExchange extends Exchange implements AppendWaiter {
   readonly #meters: Meters
-  #log: PartitionLog | undefined = undefined
-  #recordCount = 0
+  #packed: PackedBatch | undefined = undefined
   #baseOffset = 0
 
   constructor(queue: AnswerQueue, meter: OperationMeter, meters: Meters) {
@@ -207,36 +236,35 @@ class ProduceExchange extends Exchange implements AppendWaiter {
     this.#meters = meters
   }
 
-  expect(log: PartitionLog, recordCount: number, baseOffset: number): void {
-    this.#log = log
-    this.#recordCount = recordCount
+  expect(packed: PackedBatch, baseOffset: number): void {
+    this.#packed = packed
     this.#baseOffset = baseOffset
   }
 
   appended(error: Error | undefined): void {
-    const log = this.#log
-    if (error !== undefined || log === undefined) return this.fail(error)
+    const packed = this.#packed
+    if (error !== undefined || packed === undefined) return this.fail(error)
+    const { log, recordCount, deadLetters } = packed
+    const more = deadLetters === 0 ? '' : `,"deadLetters":${deadLetters}`
     this.#meters.publishLatencyMs.observe(this.queue.clock.monotonic() - this.startedAtMs)
     // A topic name needs no escaping.
     this.succeed(
-      `{"topic":"${log.topic}","partition":${log.partition},"baseOffset":${this.#baseOffset},"numRecords":${this.#recordCount},"highWatermark":${log.highWatermark}}`,
+      `{"topic":"${log.topic}","partition":${log.partition},"baseOffset":${this.#baseOffset},"numRecords":${recordCount - deadLetters},"highWatermark":${log.highWatermark}${more}}`,
     )
   }
 }
 
 /** One partition's share of a PRODUCE. */
 class Part implements AppendWaiter {
-  readonly log: PartitionLog
-  readonly recordCount: number
+  readonly packed: PackedBatch
   baseOffset = 0
   error: Error | undefined
   readonly #exchange: SplitExchange
   #isSettled = false
 
-  constructor(exchange: SplitExchange, log: PartitionLog, recordCount: number) {
+  constructor(exchange: SplitExchange, packed: PackedBatch) {
     this.#exchange = exchange
-    this.log = log
-    this.recordCount = recordCount
+    this.packed = packed
   }
 
   get isSettled(): boolean {
@@ -250,10 +278,12 @@ class Part implements AppendWaiter {
   }
 
   describe(): ProducedPartition | RefusedPartition {
-    const { log, baseOffset, recordCount, error } = this
-    const { partition, highWatermark } = log
+    const { packed, baseOffset, error } = this
+    const { recordCount, deadLetters } = packed
+    const { partition, highWatermark } = packed.log
     if (error !== undefined) return { partition, error: toWireError(error) }
-    return { partition, baseOffset, numRecords: recordCount, highWatermark }
+    const numRecords = recordCount - deadLetters
+    return { partition, baseOffset, numRecords, highWatermark, ...(deadLetters > 0 && { deadLetters }) }
   }
 }
 
@@ -270,8 +300,8 @@ class SplitExchange extends Exchange {
     this.#topic = topic
   }
 
-  addPart(log: PartitionLog, recordCount: number): Part {
-    const part = new Part(this, log, recordCount)
+  addPart(packed: PackedBatch): Part {
+    const part = new Part(this, packed)
     this.#parts.push(part)
     return part
   }
@@ -296,7 +326,7 @@ class SplitExchange extends Exchange {
 function partlyStored(topic: string, parts: readonly Part[], failed: readonly Part[]): Error | undefined {
   const { error } = failed[0]
   if (!(error instanceof BrokerError)) return error
-  const stored = parts.filter((part) => part.error === undefined).map((part) => part.log.partition)
+  const stored = parts.filter((part) => part.error === undefined).map((part) => part.packed.log.partition)
   return new BrokerError(
     error.code,
     `Cannot store all records in topic "${topic}": ${error.message}; those for partitions ${stored.join(', ')} are stored`,

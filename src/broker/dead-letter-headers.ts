@@ -1,0 +1,109 @@
+import type { RecordHeader } from '../record/record-batch.ts'
+
+/** The headers of a dead letter. Their values are text; numbers are decimal. docs/dead-letters.md explains them. */
+export const DEAD_LETTER_HEADERS = {
+  /** A short word: a keyword of JSON Schema, or `parse`, `too_large`, `too_deep`, `too_costly`, `handler-failed`. */
+  reason: 'cafelog-dlq-reason',
+  /** A sentence for people, which holds nothing of the record but names of members. */
+  message: 'cafelog-dlq-message',
+  /** Where in the value, as a JSON Pointer. */
+  pointer: 'cafelog-dlq-pointer',
+  /** Where the record was sent to: `topic/partition@offset`, without `@offset` when it never had one. */
+  origin: 'cafelog-dlq-origin',
+  /** The record's own timestamp, Unix milliseconds. */
+  time: 'cafelog-dlq-time',
+  schemaVersion: 'cafelog-dlq-schema-version',
+  /** How often it has failed by now. */
+  attempts: 'cafelog-dlq-attempts',
+  firstFailure: 'cafelog-dlq-first-failure',
+  lastFailure: 'cafelog-dlq-last-failure',
+  /** The consumer group that could not deal with it. */
+  group: 'cafelog-dlq-group',
+} as const
+
+/** The headers of a record that was sent again from a dead letter topic. */
+export const REDRIVE_HEADERS = {
+  /** How often that has been done with it. */
+  count: 'cafelog-redrive-count',
+  /** Which dead letter it was: `topic/partition@offset`. */
+  of: 'cafelog-redrive-of',
+} as const
+
+const DEAD_LETTER_PREFIX = 'cafelog-dlq-'
+const MESSAGE_CHARACTERS_MAX = 1_000
+
+/** Why a record has become a dead letter. */
+export interface DeadLetterCause {
+  readonly reason: string
+  readonly message: string
+  readonly pointer: string
+  readonly origin: string
+  /** The record's own timestamp. */
+  readonly timestamp: number
+  readonly schemaVersion: number | undefined
+  readonly failedAtMs: number
+}
+
+/** The headers of a record when it becomes a dead letter: its own, and behind them why. */
+export function toDeadLetterHeaders(headers: readonly RecordHeader[], cause: DeadLetterCause): RecordHeader[] {
+  const attempts = Number(findHeader(headers, DEAD_LETTER_HEADERS.attempts) ?? 0)
+  const firstFailure = findHeader(headers, DEAD_LETTER_HEADERS.firstFailure)
+  const { message, pointer, schemaVersion, failedAtMs } = cause
+  const added: (readonly [string, string | undefined])[] = [
+    [DEAD_LETTER_HEADERS.reason, cause.reason],
+    [DEAD_LETTER_HEADERS.message, message.slice(0, MESSAGE_CHARACTERS_MAX)],
+    [DEAD_LETTER_HEADERS.pointer, pointer],
+    [DEAD_LETTER_HEADERS.origin, cause.origin],
+    [DEAD_LETTER_HEADERS.time, String(cause.timestamp)],
+    [DEAD_LETTER_HEADERS.schemaVersion, schemaVersion === undefined ? undefined : String(schemaVersion)],
+    [DEAD_LETTER_HEADERS.attempts, String((Number.isSafeInteger(attempts) && attempts > 0 ? attempts : 0) + 1)],
+    [DEAD_LETTER_HEADERS.firstFailure, firstFailure ?? String(failedAtMs)],
+    [DEAD_LETTER_HEADERS.lastFailure, String(failedAtMs)],
+  ]
+  return [...withoutDeadLetterHeaders(headers), ...toHeaders(added)]
+}
+
+/** The headers of a dead letter when it is sent again. How often and since when it failed goes with it. */
+export function toRedriveHeaders(headers: readonly RecordHeader[], place: string): RecordHeader[] {
+  const count = countRedrives(headers) + 1
+  const kept = withoutDeadLetterHeaders(headers).filter(
+    ({ key }) => key !== REDRIVE_HEADERS.count && key !== REDRIVE_HEADERS.of,
+  )
+  return [
+    ...kept,
+    ...toHeaders([
+      [DEAD_LETTER_HEADERS.attempts, findHeader(headers, DEAD_LETTER_HEADERS.attempts)],
+      [DEAD_LETTER_HEADERS.firstFailure, findHeader(headers, DEAD_LETTER_HEADERS.firstFailure)],
+      [REDRIVE_HEADERS.count, String(count)],
+      [REDRIVE_HEADERS.of, place],
+    ]),
+  ]
+}
+
+/** How often a record was sent again from a dead letter topic. */
+export function countRedrives(headers: readonly RecordHeader[]): number {
+  const count = Number(findHeader(headers, REDRIVE_HEADERS.count) ?? 0)
+  return Number.isSafeInteger(count) && count > 0 ? count : 0
+}
+
+/** The text of a header, the last one of that name. */
+export function findHeader(headers: readonly RecordHeader[], key: string): string | undefined {
+  return headers.findLast((header) => header.key === key)?.value?.toString()
+}
+
+/** `topic/partition@offset`, taken apart; undefined for anything else. */
+export function parseOrigin(
+  text: string,
+): { readonly topic: string; readonly partition: number; readonly offset: number | undefined } | undefined {
+  const found = /^([a-zA-Z0-9._-]{1,249})\/(\d{1,6})(?:@(\d{1,16}))?$/.exec(text)
+  if (found === null) return undefined
+  return { topic: found[1], partition: Number(found[2]), offset: found[3] === undefined ? undefined : Number(found[3]) }
+}
+
+function withoutDeadLetterHeaders(headers: readonly RecordHeader[]): RecordHeader[] {
+  return headers.filter(({ key }) => !key.startsWith(DEAD_LETTER_PREFIX))
+}
+
+function toHeaders(entries: readonly (readonly [key: string, text: string | undefined])[]): RecordHeader[] {
+  return entries.flatMap(([key, text]) => (text === undefined ? [] : [{ key, value: Buffer.from(text) }]))
+}
