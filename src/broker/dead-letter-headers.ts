@@ -21,14 +21,6 @@ export const DEAD_LETTER_HEADERS = {
   group: 'cafelog-dlq-group',
 } as const
 
-/** The headers of a record that was sent again from a dead letter topic. */
-export const REDRIVE_HEADERS = {
-  /** How often that has been done with it. */
-  count: 'cafelog-redrive-count',
-  /** Which dead letter it was: `topic/partition@offset`. */
-  of: 'cafelog-redrive-of',
-} as const
-
 const DEAD_LETTER_PREFIX = 'cafelog-dlq-'
 const MESSAGE_CHARACTERS_MAX = 1_000
 
@@ -63,41 +55,9 @@ export function toDeadLetterHeaders(headers: readonly RecordHeader[], cause: Dea
   return [...withoutDeadLetterHeaders(headers), ...toHeaders(added)]
 }
 
-/** The headers of a dead letter when it is sent again. How often and since when it failed goes with it. */
-export function toRedriveHeaders(headers: readonly RecordHeader[], place: string): RecordHeader[] {
-  const count = countRedrives(headers) + 1
-  const kept = withoutDeadLetterHeaders(headers).filter(
-    ({ key }) => key !== REDRIVE_HEADERS.count && key !== REDRIVE_HEADERS.of,
-  )
-  return [
-    ...kept,
-    ...toHeaders([
-      [DEAD_LETTER_HEADERS.attempts, findHeader(headers, DEAD_LETTER_HEADERS.attempts)],
-      [DEAD_LETTER_HEADERS.firstFailure, findHeader(headers, DEAD_LETTER_HEADERS.firstFailure)],
-      [REDRIVE_HEADERS.count, String(count)],
-      [REDRIVE_HEADERS.of, place],
-    ]),
-  ]
-}
-
-/** How often a record was sent again from a dead letter topic. */
-export function countRedrives(headers: readonly RecordHeader[]): number {
-  const count = Number(findHeader(headers, REDRIVE_HEADERS.count) ?? 0)
-  return Number.isSafeInteger(count) && count > 0 ? count : 0
-}
-
 /** The text of a header, the last one of that name. */
-export function findHeader(headers: readonly RecordHeader[], key: string): string | undefined {
+function findHeader(headers: readonly RecordHeader[], key: string): string | undefined {
   return headers.findLast((header) => header.key === key)?.value?.toString()
-}
-
-/** `topic/partition@offset`, taken apart; undefined for anything else. */
-export function parseOrigin(
-  text: string,
-): { readonly topic: string; readonly partition: number; readonly offset: number | undefined } | undefined {
-  const found = /^([a-zA-Z0-9._-]{1,249})\/(\d{1,6})(?:@(\d{1,16}))?$/.exec(text)
-  if (found === null) return undefined
-  return { topic: found[1], partition: Number(found[2]), offset: found[3] === undefined ? undefined : Number(found[3]) }
 }
 
 function withoutDeadLetterHeaders(headers: readonly RecordHeader[]): RecordHeader[] {

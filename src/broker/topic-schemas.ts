@@ -101,11 +101,6 @@ export class TopicSchemas {
     return known?.topicId === topic.id ? known.list : []
   }
 
-  /** The topics that have a schema. */
-  topics(): Iterable<string> {
-    return this.#active.keys()
-  }
-
   /**
    * Sets the schema of a topic. The same as is in force changes nothing; `isNew` is false then. For the mode `dlq` the
    * dead letter topic is made first.
