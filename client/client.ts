@@ -1,5 +1,7 @@
 import { EventEmitter } from 'node:events'
 import { Admin } from './admin.ts'
+import type { ConsumerOptions } from './consumer-options.ts'
+import { Consumer } from './consumer.ts'
 import type { CircuitState, ClientEvents } from './events.ts'
 import type { LinkOptions } from './link.ts'
 import { Circuit, Link } from './link.ts'
@@ -9,6 +11,20 @@ import type { OpenTelemetryApi } from './tracing.ts'
 import { Tracing } from './tracing.ts'
 
 export type { Admin } from './admin.ts'
+export type {
+  AutoOffsetReset,
+  ConsumerEvents,
+  ConsumerOptions,
+  ConsumerSettings,
+  DeadLetterOptions,
+  ExplicitPartition,
+  GroupConsumerOptions,
+  OnHandlerError,
+  PartitionConsumerOptions,
+} from './consumer-options.ts'
+export { HandlerError, OffsetUnknown } from './consumer-options.ts'
+export type { Consumer, PartitionStatus } from './consumer.ts'
+export { DEAD_LETTER_HEADERS } from './dead-letters.ts'
 export type { CircuitState, ClientEvents } from './events.ts'
 export type { DeliveredMessage, DeliveryFailureKind } from './delivery.ts'
 export { DeliveryFailure, SendBatchFailure } from './delivery.ts'
@@ -20,6 +36,18 @@ export type { ProducerHeader, ProducerHeaders, ProducerMessage, ProducerOptions 
 export { PRODUCER_DEFAULTS } from './producer-options.ts'
 export type { Bytes } from './record-batch.ts'
 export type { OpenTelemetryApi, TracingSpan } from './tracing.ts'
+export type { MessageIterator } from './message-iterator.ts'
+export type {
+  BatchContext,
+  EachBatch,
+  EachMessage,
+  MessageBatch,
+  MessageContext,
+  RunOptions,
+} from './message-runner.ts'
+export type { Message, MessageHeader } from './message.ts'
+export type { PartitionOffset } from './offset-committer.ts'
+export type { TopicPartition } from './partitions.ts'
 export { LIST_OFFSETS_END, LIST_OFFSETS_START } from './operations.ts'
 
 /** How a client is to be; everything may be left out. Times are milliseconds. */
@@ -59,6 +87,7 @@ export class CafeLogClient extends EventEmitter<ClientEvents> {
   readonly #circuit: Circuit
   readonly #links = new Set<Link>()
   readonly #tracing: Tracing | undefined
+  readonly #consumers = new Set<Consumer>()
   #admin: Admin | undefined
 
   /** @throws RangeError for an address or a time that cannot be */
@@ -91,8 +120,28 @@ export class CafeLogClient extends EventEmitter<ClientEvents> {
     return new Producer({ link, events: this, tracing: this.#tracing, onClosed }, options)
   }
 
-  /** Ends all connections. Whatever is still under way fails with a ConnectionFailure of the kind `closed`. */
+  /**
+   * A consumer with connections of its own, of a group's share of topics or of the partitions that one names.
+   *
+   * @throws RangeError for options that cannot be
+   */
+  consumer(options: ConsumerOptions): Consumer {
+    const links = { control: this.#openLink(), eager: this.#openLink(), patient: this.#openLink() }
+    const onClosed = () => {
+      this.#consumers.delete(consumer)
+      for (const link of Object.values(links)) this.#links.delete(link)
+    }
+    const consumer = new Consumer({ links, tracing: this.#tracing, onClosed }, options)
+    this.#consumers.add(consumer)
+    return consumer
+  }
+
+  /**
+   * Closes the consumers, then ends all connections. Whatever is still under way fails with a ConnectionFailure of the kind
+   * `closed`.
+   */
   async close(): Promise<void> {
+    await Promise.all(Array.from(this.#consumers, (consumer) => consumer.close()))
     for (const link of this.#links) link.close()
     this.#links.clear()
   }

@@ -14,6 +14,11 @@ export function nameOf({ topic, partition }: TopicPartition): string {
   return `${topic}/${partition}`
 }
 
+/** Without all that it has besides. */
+export function toPlain({ topic, partition }: TopicPartition): TopicPartition {
+  return { topic, partition }
+}
+
 /** A set of partitions. */
 export function toSet(partitions: Iterable<TopicPartition>): PartitionSet {
   return new Map(Array.from(partitions, ({ topic, partition }) => [nameOf({ topic, partition }), { topic, partition }]))

@@ -98,3 +98,21 @@ test('what is processed has its sender as parent, wherever the headers come from
     ['process t kind 4 in none', 'process', 'threw no', 'status 2', 'end'],
   ])
 })
+
+test('a handler of a consumer runs under a span whose parent is the one of the send', async () => {
+  const { api, stories, active } = fakeApi()
+  await using broker = await startCafeLog({ topics: ['orders'] })
+  await using client = new CafeLogClient({ broker: broker.addresses.json, openTelemetry: api })
+  await using producer = client.producer()
+  await producer.send({ topic: 'orders', value: 'a' })
+  const consumer = client.consumer({ partitions: [{ topic: 'orders', partition: 0, offset: 0 }] })
+  const controller = new AbortController()
+  await consumer.run({
+    signal: controller.signal,
+    eachMessage: () => {
+      expect(active()).toBe('span 1')
+      controller.abort()
+    },
+  })
+  expect(stories()[1]).toEqual(['process orders kind 4 in span 0', 'process', 'end'])
+})

@@ -66,6 +66,23 @@ export function visitRecords(
   }
 }
 
+/** The headers of a record that a RecordReader has walked over, from its `buffer`, `headersStart` and `headerCount`. */
+export function readHeaders(buffer: Buffer, start: number, count: number): readonly RecordHeader[] {
+  if (count === 0) return NO_HEADERS
+  const cursor: ByteCursor = { buffer, at: start, end: buffer.length }
+  const headers: RecordHeader[] = []
+  for (let left = count; left > 0; left--) {
+    const keyBytes = readVarint(cursor)
+    const key = buffer.toString('utf8', cursor.at, cursor.at + keyBytes)
+    cursor.at += keyBytes
+    const valueBytes = readVarint(cursor)
+    const value = valueBytes < 0 ? null : buffer.subarray(cursor.at, cursor.at + valueBytes)
+    cursor.at += Math.max(valueBytes, 0)
+    headers.push({ key, value })
+  }
+  return headers
+}
+
 /**
  * Walks through the records of one batch after another without allocating for each. `open` a batch, then call `next`
  * until it says false; after each true the fields speak of that record, as positions in `buffer`, until the next call.
@@ -85,6 +102,8 @@ export class RecordReader implements ByteCursor {
   valueStart = 0
   valueEnd = 0
   headerCount = 0
+  /** Where `readHeaders` begins. */
+  headersStart = 0
 
   readonly #unpackedBytesMax: number
   #batchAt = 0
@@ -94,7 +113,6 @@ export class RecordReader implements ByteCursor {
   #lastOffsetDelta = 0
   #offsetDelta = 0
   #recordsLeft = 0
-  #headersAt = 0
   #isPacked = false
 
   /** `unpackedBytesMax` is the most that the records of one batch may grow to when they are decompressed. */
@@ -163,19 +181,7 @@ export class RecordReader implements ByteCursor {
   }
 
   get headers(): readonly RecordHeader[] {
-    if (this.headerCount === 0) return NO_HEADERS
-    const cursor: ByteCursor = { buffer: this.buffer, at: this.#headersAt, end: this.at }
-    const headers: RecordHeader[] = []
-    for (let left = this.headerCount; left > 0; left--) {
-      const keyBytes = readVarint(cursor)
-      const key = this.buffer.toString('utf8', cursor.at, cursor.at + keyBytes)
-      cursor.at += keyBytes
-      const valueBytes = readVarint(cursor)
-      const value = valueBytes < 0 ? null : this.buffer.subarray(cursor.at, cursor.at + valueBytes)
-      cursor.at += Math.max(valueBytes, 0)
-      headers.push({ key, value })
-    }
-    return headers
+    return readHeaders(this.buffer, this.headersStart, this.headerCount)
   }
 
   #read(): void {
@@ -205,7 +211,7 @@ export class RecordReader implements ByteCursor {
     this.valueStart = this.#skipBytes('value')
     this.valueEnd = this.valueStart < 0 ? -1 : this.at
     this.headerCount = this.#readSmall()
-    this.#headersAt = this.at
+    this.headersStart = this.at
     if (this.headerCount !== 0) this.#skipHeaders()
     if (this.at !== recordEnd) {
       throw this.#corrupt(this.#batchAt, `a record in it is ${recordEnd - this.at} bytes longer than its fields`)
