@@ -4,10 +4,12 @@ import type { CafeLog, CafeLogOptions, NewTopic } from 'cafelog'
 import { BrokerRefusal, CafeLogClient, ConnectionFailure, LIST_OFFSETS_START } from 'cafelog/client'
 import { DeliveryFailure } from 'cafelog/client'
 import type { Admin, CircuitState, ClientOptions, DeliveredMessage, Producer, ProducerMessage } from 'cafelog/client'
+import type { Consumer, ConsumerOptions, Message } from 'cafelog/client'
 declare const broker: CafeLog
 declare const client: CafeLogClient
 declare const admin: Admin
-declare const producer: Producer`
+declare const producer: Producer
+declare const consumer: Consumer`
 
 /** Lines that have to compile in a project that uses the package. */
 export const RIGHT_LINES: readonly string[] = [
@@ -38,6 +40,14 @@ export const RIGHT_LINES: readonly string[] = [
   `await producer.room({ signal: AbortSignal.timeout(5) }); return producer.hasRoom && producer.bufferedBytes`,
   `return (await producer.sendBatch([{ topic: 'a', value: 'v' }]))[0].offset`,
   `return (error: unknown) => error instanceof DeliveryFailure && error.kind === 'timeout'`,
+  // its consumer
+  `await using own = client.consumer({ group: 'g', topics: ['a'], autoOffsetReset: 'earliest' }); return own.partitions()`,
+  `const options: ConsumerOptions = { group: 'g', topicPattern: 'a.*', deadLetter: { attempts: 3 } }; return options`,
+  `return client.consumer({ partitions: [{ topic: 'a', partition: 0, offset: 5 }] })`,
+  `for await (const message of consumer) { const known: Message = message; console.log(known.key?.toString(), known.offset + 1) }`,
+  `await consumer.run({ eachMessage: async ({ value, headers }) => console.log(value?.length, headers.length) })`,
+  `consumer.pause([{ topic: 'a', partition: 0 }]); consumer.seek([{ topic: 'a', partition: 0, offset: 1 }]); await consumer.commit()`,
+  `await consumer.seekToTime(new Date()); consumer.on('lost', ({ partitions, error }) => console.log(partitions, error.message))`,
 ]
 
 /** Lines each of which has a mistake that the compiler has to find. */
@@ -116,4 +126,25 @@ export const WRONG_LINES: readonly string[] = [
   `return producer.send({ topic: 'a', value: 'v' }).offset`,
   `await producer.sendBatch({ topic: 'a', value: 'v' })`,
   `producer.bufferedBytes = 0`,
+  // its consumer
+  `return client.consumer()`,
+  `return client.consumer({ group: 'g', topic: 'a' })`,
+  `return client.consumer({ group: 'g', topics: 'a' })`,
+  `return client.consumer({ topics: ['a'] })`,
+  `return client.consumer({ group: 'g', topics: ['a'], partitions: [{ topic: 'a', partition: 0 }] })`,
+  `return client.consumer({ partitions: ['a'] })`,
+  `return client.consumer({ group: 'g', topics: ['a'], autoOffsetReset: 'first' })`,
+  `return client.consumer({ group: 'g', topics: ['a'], deadLetter: { topic: 'd' } })`,
+  `return client.consumer({ group: 'g', topics: ['a'], commitIntervalMs: '1s' })`,
+  `for (const message of consumer) console.log(message)`,
+  `for await (const message of consumer) { const text: string = message.value; console.log(text) }`,
+  `for await (const message of consumer) { message.offset = 1 }`,
+  `await consumer.run()`,
+  `await consumer.run({ eachMessage: 'print' })`,
+  `await consumer.run({ eachMessage: (message: string) => console.log(message) })`,
+  `consumer.pause({ topic: 'a', partition: 0 })`,
+  `consumer.seek([{ topic: 'a', partition: 0 }])`,
+  `await consumer.seekToTime('yesterday')`,
+  `await consumer.commit(5)`,
+  `consumer.on('asigned', () => {})`,
 ]
