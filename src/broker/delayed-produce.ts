@@ -1,4 +1,5 @@
 import type { Clock } from '../base/clock.ts'
+import type { ProducerBatch } from '../delay/accepted-batches.ts'
 import type { DelayQueue } from '../delay/delay-queue.ts'
 import type { Acks, AppendWaiter, LogConfig, PartitionLog } from '../log/log-engine.ts'
 import {
@@ -40,7 +41,7 @@ export class DelayedProduce {
    */
   divide(batch: Buffer, log: PartitionLog, config: LogConfig, clock: Clock): DividedBatch | undefined {
     const divided = this.records.divide(batch, log.partition, config, clock)
-    if (divided !== undefined) this.#queue.checkRoom(log.topic, config, divided.later.length)
+    if (divided !== undefined) this.#queue.checkRoom(log.topic, config, divided.later.length, originOf(log, batch))
     return divided
   }
 
@@ -60,21 +61,21 @@ export class DelayedProduce {
     const both = waiter === undefined ? undefined : new WaiterForAll(waiter, divided.now === undefined ? 1 : 2)
     const offsets = getLastOffsetDelta(batch, 0) + 1
     const baseOffset = divided.now === undefined ? NO_OFFSET : log.append(divided.now, offsets, acks, both)
-    const producerId = getProducerId(batch, 0)
-    const origin = {
-      topic: log.topic,
-      partition: log.partition,
-      producerId,
-      producerEpoch: getProducerEpoch(batch, 0),
-      baseSequence: getBaseSequence(batch, 0),
-    }
-    const { stored } = this.#queue.accept(log.topic, divided.later, producerId < 0 ? undefined : origin)
+    const { stored } = this.#queue.accept(log.topic, divided.later, originOf(log, batch))
     stored.then(
       () => both?.appended(undefined),
       (error: unknown) => both?.appended(error as Error),
     )
     return baseOffset
   }
+}
+
+/** What an idempotent producer knows a batch by; undefined for a batch of another producer. */
+function originOf({ topic, partition }: PartitionLog, batch: Buffer): ProducerBatch | undefined {
+  const producerId = getProducerId(batch, 0)
+  if (producerId < 0) return undefined
+  const producerEpoch = getProducerEpoch(batch, 0)
+  return { topic, partition, producerId, producerEpoch, baseSequence: getBaseSequence(batch, 0) }
 }
 
 /** Tells somebody once that several things have come to an end, with the first error of them. */

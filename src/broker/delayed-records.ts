@@ -69,6 +69,9 @@ export class DelayedRecords {
     const faults: RecordFault[] = []
     const reader = this.#reader
     let isTooFar = false
+    // The batch of an idempotent producer may come again, when more of it is due. It must be divided as it was before: its two
+    // parts are kept in two places, each of which knows by itself that it has its part already.
+    const isIdempotent = getProducerId(batch, 0) >= 0
     reader.open(batch, 0)
     for (let index = 0; reader.next(); index++) {
       if (reader.headerCount === 0) continue
@@ -77,15 +80,19 @@ export class DelayedRecords {
       if (due === undefined) continue
       if (typeof due === 'string') {
         noteFault(faults, index, due)
-      } else if (due > now) {
-        const tooFar = findDueFault(due, now, config)
+      } else if (isIdempotent ? due.given > 0 : due.atMs > now) {
+        const tooFar = findDueFault(due.atMs, now, config)
         isTooFar ||= tooFar !== undefined
         if (tooFar !== undefined) noteFault(faults, index, tooFar)
         if (isTransactional(batch, 0)) noteFault(faults, index, 'it asks for delay, which no transaction can have')
         if (faults.length > 0) continue
         offsets.add(reader.offset)
         const { key, value, timestamp } = reader
-        later.push({ partition, dueAtMs: due, batch: this.pack(key, value, timestamp, headers, config) })
+        later.push({
+          partition,
+          dueAtMs: Math.max(due.atMs, now),
+          batch: this.pack(key, value, timestamp, headers, config),
+        })
       }
     }
     if (faults.length > 0) throw refuseRecords(isTooFar ? 'INVALID_TIMESTAMP' : 'INVALID_RECORD', faults)
@@ -156,9 +163,17 @@ export function findDueFault(dueAtMs: number, now: number, { delayMaxMs }: LogCo
   return `it is due in ${dueAtMs - now} ms: at most ${delayMaxMs} ms ahead is taken (cafelog.delay.max.ms)`
 }
 
-/** Unix milliseconds; undefined when the record does not ask for delay; text that says why it cannot be had. */
-export function readDue(headers: readonly RecordHeader[], now: number): number | string | undefined {
-  let due: number | undefined
+/** When a record is to be delivered. */
+export interface Due {
+  /** Unix milliseconds. */
+  readonly atMs: number
+  /** The number in the header. */
+  readonly given: number
+}
+
+/** Undefined when the record does not ask for delay; text that says why it cannot be had. */
+export function readDue(headers: readonly RecordHeader[], now: number): Due | string | undefined {
+  let due: Due | undefined
   for (const { key, value } of headers) {
     if (key !== DUE_AT_HEADER && key !== DELAY_HEADER) continue
     const text = value?.toString('latin1') ?? ''
@@ -169,7 +184,7 @@ export function readDue(headers: readonly RecordHeader[], now: number): number |
       return `its header ${key} is ${JSON.stringify(text.slice(0, 40))}: ${wanted} in decimal digits are needed`
     }
     if (due !== undefined) return `it has more than one of the headers ${DUE_AT_HEADER} and ${DELAY_HEADER}`
-    due = moment
+    due = { atMs: moment, given: number }
   }
   return due
 }

@@ -139,13 +139,14 @@ export class DelayQueue {
   // ------------------------------------------------------------------------------------------------- accepting
 
   /**
-   * Refuses more records than may wait.
+   * Refuses more records than may wait, unless they come from a batch (`origin`) that was taken before.
    *
    * @throws BrokerError POLICY_VIOLATION
    */
-  checkRoom(name: TopicName, { delayRecordsMax }: LogConfig, recordCount: number): void {
+  checkRoom(name: TopicName, { delayRecordsMax }: LogConfig, recordCount: number, origin?: ProducerBatch): void {
     const { count = 0 } = this.#state.topics.get(name) ?? {}
     if (delayRecordsMax < 0 || count + recordCount <= delayRecordsMax) return
+    if (origin !== undefined && this.#batches.find(origin) !== undefined) return
     throw new BrokerError(
       'POLICY_VIOLATION',
       `Cannot delay ${recordCount} more records of topic "${name}": ${count} are waiting, at most ${delayRecordsMax} may (cafelog.delay.max.records)`,

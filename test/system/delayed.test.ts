@@ -264,6 +264,11 @@ test('an idempotent producer goes on with its sequence, and what it sends again 
   const found = await read(topic, 5)
   expect(valuesOf(found)).toEqual(['c', 'e', 'a', 'b', 'd'])
   expect(found[2].offset).toBe(5)
+  // By now all of it would be due: it is still the batch that it was.
+  expect(await produce(topic, mixed)).toBe(2)
+  expect(await produce(topic, asProducer(buildBatch([withHeader('y', 'cafelog-due-at', '1')]), producerId, 5))).toBe(8)
+  await broker.clock.advance('1s')
+  expect(valuesOf(await read(topic, 6))).toEqual(['c', 'e', 'a', 'b', 'd', 'y'])
 })
 
 test('Kafka records that cannot wait are refused one by one, and the rest of their batch with them', async () => {

@@ -212,9 +212,10 @@ function findDue(request: ProduceRequest, index: number, topic: Topic, now: numb
   const { config, name } = topic
   const given = request.dueAts?.get(index)
   const headers = request.headers?.get(index)
-  const due = given ?? (headers === undefined || !config.delayEnable ? undefined : readDue(headers, now))
+  const found = headers === undefined || !config.delayEnable ? undefined : readDue(headers, now)
+  if (typeof found === 'string' && given === undefined) throw refuse('PRODUCE', `with records[${index}]`, found)
+  const due = given ?? (typeof found === 'object' ? found.atMs : undefined)
   if (due === undefined) return undefined
-  if (typeof due === 'string') throw refuse('PRODUCE', `with records[${index}]`, due)
   if (due <= now) return undefined
   if (!config.delayEnable) {
     throw refuse('PRODUCE', `with records[${index}].dueAt ${due}`, `topic "${name}" has cafelog.delay.enable=false`)
