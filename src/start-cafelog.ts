@@ -103,7 +103,7 @@ export async function startCafeLog(options: CafeLogOptions = {}): Promise<CafeLo
       addFault: (fault) => faults.add(fault),
       clearFaults: () => faults.clear(),
       dropConnections: () => faults.dropConnections(),
-      createTopic: (topic) => createTopic(broker, readTopic(topic)),
+      createTopic: (topic) => createTopic(broker, topic),
     },
     fileSystem: isInMemory ? new MemoryFileSystem(options.memoryBytesMax ?? MEMORY_DISK_BYTES) : nodeFileSystem,
     isPrivate: isInMemory,
@@ -145,19 +145,19 @@ function settingsOf(options: CafeLogOptions): Record<string, string> {
   }
 }
 
-async function createTopic({ topics }: RunningBroker, topic: string | NewTopic): Promise<void> {
-  const { name, partitions = 1, config = {} } = typeof topic === 'string' ? { name: topic } : topic
+async function createTopic({ topics }: RunningBroker, topic: unknown): Promise<void> {
+  const { name, partitions = 1, config = {} } = readTopic(typeof topic === 'string' ? { name: topic } : topic)
   await topics.create({ name, partitionCount: partitions, overrides: config })
 }
 
 /** @throws BrokerError INVALID_REQUEST */
-function readTopic(topic: Readonly<Record<string, unknown>>): NewTopic {
-  const { name, partitions, config } = topic
+function readTopic(topic: unknown): NewTopic {
+  const { name, partitions, config } = Object(topic) as Readonly<Record<string, unknown>>
   const isRight =
     typeof name === 'string' &&
     (partitions === undefined || typeof partitions === 'number') &&
     (config === undefined || (typeof config === 'object' && config !== null && Object.values(config).every(isText)))
-  if (isRight) return topic as unknown as NewTopic
+  if (isRight) return topic as NewTopic
   const wanted = '{"name":"orders","partitions":4,"config":{"retention.ms":"7d"}}'
   throw new BrokerError('INVALID_REQUEST', `Cannot make the topic ${JSON.stringify(topic)}: ${wanted} would be right`)
 }

@@ -51,6 +51,13 @@ test('a broker in memory has all doors, its topics, and leaves nothing', async (
   await expect(RawClient.connect(broker.ports.json)).rejects.toThrow('ECONNREFUSED')
 })
 
+test('a topic without a name is refused, with what would be right', async () => {
+  const topics = [{ topic: 'orders' }] as never
+  await expect(startCafeLog({ topics })).rejects.toThrow(
+    'Cannot make the topic {"topic":"orders"}: {"name":"orders","partitions":4,"config":{"retention.ms":"7d"}} would be right',
+  )
+})
+
 test('a broker on a disk finds everything again', async () => {
   const directory = mkdtempSync(join(tmpdir(), 'cafelog-'))
   try {
