@@ -188,14 +188,21 @@ export class Link {
         throw error
       }
     }
+    let stopListening = () => {}
     // The policy would sleep through the end of its signal.
     const aborted = new Promise<never>((_resolve, reject) => {
       const give = () =>
         reject(ends.some((end) => end.aborted) ? (any.reason as Error) : (last ?? (any.reason as Error)))
       if (any.aborted) give()
       else any.addEventListener('abort', give, { once: true })
+      // A signal that somebody listens to is kept until it fires, and with it whatever the call has touched.
+      stopListening = () => any.removeEventListener('abort', give)
     })
-    return await Promise.race([policy.execute(attempt, any), aborted])
+    try {
+      return await Promise.race([policy.execute(attempt, any), aborted])
+    } finally {
+      stopListening()
+    }
   }
 
   #backoff() {
