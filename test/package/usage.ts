@@ -4,12 +4,14 @@ import type { CafeLog, CafeLogOptions, NewTopic } from 'cafelog'
 import { BrokerRefusal, CafeLogClient, ConnectionFailure, LIST_OFFSETS_START } from 'cafelog/client'
 import { DeliveryFailure } from 'cafelog/client'
 import type { Admin, CircuitState, ClientOptions, DeliveredMessage, Producer, ProducerMessage } from 'cafelog/client'
+import { DEAD_LETTER_HEADERS, HandlerError, OffsetUnknown } from 'cafelog/client'
 import type { Consumer, ConsumerOptions, Message } from 'cafelog/client'
 declare const broker: CafeLog
 declare const client: CafeLogClient
 declare const admin: Admin
 declare const producer: Producer
-declare const consumer: Consumer`
+declare const consumer: Consumer
+declare const message: Message`
 
 /** Lines that have to compile in a project that uses the package. */
 export const RIGHT_LINES: readonly string[] = [
@@ -48,6 +50,15 @@ export const RIGHT_LINES: readonly string[] = [
   `await consumer.run({ eachMessage: async ({ value, headers }) => console.log(value?.length, headers.length) })`,
   `consumer.pause([{ topic: 'a', partition: 0 }]); consumer.seek([{ topic: 'a', partition: 0, offset: 1 }]); await consumer.commit()`,
   `await consumer.seekToTime(new Date()); consumer.on('lost', ({ partitions, error }) => console.log(partitions, error.message))`,
+  `const options: ConsumerOptions = { group: 'g', topics: ['a'], onError: 'stop' }; return client.consumer(options)`,
+  `await consumer.run({ concurrency: 4, eachMessage: async (one, { signal }) => fetch(one.text(), { signal }) })`,
+  `await consumer.run({ eachBatch: ({ messages, lag }, { processed }) => { if (lag > 0) processed(messages[0]) } })`,
+  `for await (const one of consumer.messages({ signal: AbortSignal.timeout(5) })) await consumer.commit(one)`,
+  `consumer.seek([{ topic: 'a', partition: 0, offset: 5 }]); await consumer.seekToTime(new Date()); consumer.pause([message])`,
+  `consumer.on('deadLettered', ({ message: one, attempts, to }) => console.log(one.offset, attempts, to.offset))`,
+  `const value: Buffer | null = message.value; const text: string = message.text(); return [value, text, message.headers[0].key]`,
+  `return (error: unknown) => (error instanceof HandlerError && error.failedMessage.offset) || error instanceof OffsetUnknown`,
+  `return message.header(DEAD_LETTER_HEADERS.reason)`,
 ]
 
 /** Lines each of which has a mistake that the compiler has to find. */
@@ -147,4 +158,11 @@ export const WRONG_LINES: readonly string[] = [
   `await consumer.seekToTime('yesterday')`,
   `await consumer.commit(5)`,
   `consumer.on('asigned', () => {})`,
+  `return client.consumer({ group: 'g', topics: ['a'], onError: 'ignore' })`,
+  `return client.consumer({ group: 'g', topics: ['a'], assignor: 'sticky' })`,
+  `await consumer.run({})`,
+  `await consumer.run({ eachMessage: () => {}, eachBatch: () => {} })`,
+  `await consumer.run({ eachMessage: () => {}, batchMessages: 5 })`,
+  `consumer.seek({ topic: 'a', partition: 0, offset: 5 })`,
+  `return message.json().total`,
 ]

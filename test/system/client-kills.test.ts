@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { createServer, type AddressInfo } from 'node:net'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { CafeLogClient } from '../../client/client.ts'
 import { openConnection } from '../../client/json-connection.ts'
 import { call } from '../../client/operations.ts'
@@ -31,7 +31,7 @@ async function findFreePort(): Promise<number> {
 }
 
 test(
-  'a broker that is killed 20 times loses nothing, swaps nothing, and stores nothing twice',
+  'a broker that is killed 20 times loses nothing, swaps nothing, and stores nothing twice, and a consumer misses nothing',
   { timeout: 120_000 },
   async () => {
     const address = `127.0.0.1:${await findFreePort()}`
@@ -47,6 +47,13 @@ test(
     const states: string[] = []
     client.on('circuit', ({ state }) => states.push(state))
     await client.admin().createTopic({ topic: TOPIC, partitions: PARTITIONS })
+
+    const consumer = client.consumer({ group: 'readers', topics: [TOPIC], autoOffsetReset: 'earliest' })
+    const consumed: Set<number>[] = Array.from({ length: PARTITIONS }, () => new Set())
+    const consuming = consumer.run({
+      concurrency: PARTITIONS,
+      eachMessage: (message) => void consumed[message.partition].add(Number(message.text())),
+    })
 
     const producer = client.producer({ batchBytes: 4096 })
     let delivered = 0
@@ -77,6 +84,17 @@ test(
     // All of a partition were sent one behind the other.
     for (const partition of partitions)
       expect(partition.every((number, at) => at === 0 || number > partition[at - 1])).toBe(true)
+
+    // A set keeps the order in which its numbers came first.
+    await vi.waitFor(() => expect(consumed.map(({ size }) => size)).toEqual(partitions.map(({ length }) => length)), {
+      timeout: 30_000,
+      interval: 50,
+    })
+    consumed.forEach((numbersOf, partition) => expect([...numbersOf]).toEqual(partitions[partition]))
+    await consumer.close()
+    await consuming
+    const group = await client.admin().describeGroup('readers')
+    expect(group.offsets.map(({ lag }) => lag)).toEqual([0, 0, 0, 0])
   },
 )
 
