@@ -56,6 +56,8 @@ export interface ConsumerParts {
 
 /** A group that could not be reached for long is joined again after so many milliseconds. */
 const REJOIN_DELAY_MS = 1_000
+/** For the last commits and to leave, when handlers have taken all the time there was. */
+const LEAVE_TIMEOUT_MS = 2_000
 
 /**
  * Reads messages, at least once each: what was handed out and not processed when a consumer dies is handed out again, to
@@ -371,9 +373,11 @@ export class Consumer extends EventEmitter<ConsumerEvents> implements AsyncItera
     this.#queue.stop()
     let onTimeout = () => {}
     const timeout = new Promise<void>((resolve) => (onTimeout = resolve))
-    const timer = systemClock.setTimer(this.#settings.closeTimeoutMs, () => {
-      this.#cut()
+    let timer = systemClock.setTimer(this.#settings.closeTimeoutMs, () => {
+      // What other handlers have done is committed all the same, if the broker can be reached.
+      this.#assignment.hurry()
       onTimeout()
+      timer = systemClock.setTimer(LEAVE_TIMEOUT_MS, () => this.#cut())
     })
     await Promise.race([Promise.allSettled(this.#runs.values()), timeout])
     if (this.#membership !== undefined) await this.#membership.leave()
