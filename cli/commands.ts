@@ -18,6 +18,11 @@ export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   'consumer export': async () => (await import('./consumer-export.ts')).consumerExport,
   'consumer delete': async () => (await import('./consumer-delete.ts')).consumerDelete,
   'consumer offset-delete': async () => (await import('./consumer-delete.ts')).consumerOffsetDelete,
+  'schedule list': async () => (await import('./schedules.ts')).scheduleList,
+  'schedule get': async () => (await import('./schedules.ts')).scheduleGet,
+  'schedule cancel': async () => (await import('./schedules.ts')).scheduleCancel,
+  'schedule reschedule': async () => (await import('./schedules.ts')).scheduleReschedule,
+  'schedule send-now': async () => (await import('./schedules.ts')).scheduleSendNow,
   'log dump': async () => (await import('./log-dump.ts')).logDump,
   'log verify': async () => (await import('./log-verify.ts')).logVerify,
   health: async () => (await import('./health.ts')).health,
@@ -31,6 +36,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
 export const GROUPS: Readonly<Record<string, string>> = {
   topic: 'create, look at, change and delete topics',
   consumer: 'consumer groups: their members, committed offsets and lag',
+  schedule: 'records that wait until they are due: look, move, send, cancel',
   log: 'read the files of a stopped broker',
 }
 

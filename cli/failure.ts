@@ -45,6 +45,7 @@ export function usageFailure(message: string, ...help: string[]): CliFailure {
 const EXIT_OF_REFUSAL: Readonly<Record<string, ExitCode>> = {
   UNKNOWN_TOPIC_OR_PARTITION: 3,
   GROUP_ID_NOT_FOUND: 3,
+  SCHEDULE_NOT_FOUND: 3,
   NON_EMPTY_GROUP: 6,
   SCHEMA_VALIDATION_FAILED: 7,
   INVALID_REQUEST: 2,
@@ -54,6 +55,7 @@ const EXIT_OF_REFUSAL: Readonly<Record<string, ExitCode>> = {
 const HELP_FOR_REFUSAL: Readonly<Record<string, readonly string[]>> = {
   UNKNOWN_TOPIC_OR_PARTITION: ['What is there:  brokerctl topic list'],
   GROUP_ID_NOT_FOUND: ['What is there:  brokerctl consumer list'],
+  SCHEDULE_NOT_FOUND: ['What waits:  brokerctl schedule list'],
   INTERNAL_IO_ERROR: ['The broker could not use its disk. Its log says why; so may:  brokerctl health'],
 }
 

@@ -55,6 +55,15 @@ export function readMoment(text: string, now: number): number | undefined {
   return Number.isNaN(moment) ? undefined : moment
 }
 
+/** A moment as `readMoment` reads it, but that `10:30` is the next one. */
+export function readComingMoment(text: string, now: number): number | undefined {
+  const moment = readMoment(text, now)
+  if (moment === undefined || moment >= now || !/^\d{1,2}:/.test(text)) return moment
+  const date = new Date(moment)
+  date.setDate(date.getDate() + 1)
+  return date.getTime()
+}
+
 /** The latest moment that a date can be; a timestamp may be any integer. */
 const DATE_MAX = 8_640_000_000_000_000
 

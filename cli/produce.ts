@@ -3,6 +3,8 @@ import { wholeNumber, type Command } from './command.ts'
 import { CliFailure, usageFailure } from './failure.ts'
 import { BATCH_RECORDS, Production, type ProduceInput, type ProduceOptions } from './production.ts'
 import { compileFormat, FORMAT_HELP } from './record-format.ts'
+import { isoTime, localTime } from './moment.ts'
+import { DUE_OPTIONS, dueAtOf } from './schedules.ts'
 import type { Header } from './record.ts'
 import type { Session } from './session.ts'
 import { readTopics } from './topics.ts'
@@ -30,6 +32,7 @@ export const produce: Command<ProduceOptions> = {
       isRepeatable: true,
       parse: header,
     },
+    ...DUE_OPTIONS,
     { flags: '--file <FILE>', description: 'read this file instead of stdin' },
     {
       flags: '--input <KIND>',
@@ -59,6 +62,10 @@ export const produce: Command<ProduceOptions> = {
     { line: 'brokerctl produce orders -K : < orders.txt', does: 'lines such as table-4:flat white' },
     { line: 'brokerctl consume orders -j -e | brokerctl produce copy --input jsonl', does: 'copy a topic' },
     {
+      line: "brokerctl produce reminders --value 'pick up' --delay 10m",
+      does: 'delivered in ten minutes',
+    },
+    {
       line: "brokerctl produce orders --key table-4 --value hello --report '%p %o\\n'",
       does: 'and print where it went',
     },
@@ -66,6 +73,8 @@ export const produce: Command<ProduceOptions> = {
   exitCodes: [3, 4, 7],
   async run(session, [topic = ''], options) {
     const input = inputOf(session, options)
+    const dueAt = dueAtOf(options)
+    if (dueAt !== undefined) session.note(`Due ${localTime(dueAt)} here, ${isoTime(dueAt)}`)
     const connection = await session.connect()
     const [metadata] = await readTopics(connection, [topic])
     const partitionCount = metadata?.partitions.length ?? 0
@@ -76,7 +85,7 @@ export const produce: Command<ProduceOptions> = {
         `There is no partition ${options.partition} in topic "${topic}": it has 0 to ${partitionCount - 1}`,
       )
     }
-    return new Production(session, topic, options).run(connection, input)
+    return new Production(session, topic, dueAt === undefined ? options : { ...options, dueAt }).run(connection, input)
   },
 }
 

@@ -1,11 +1,12 @@
 import { closeSync, openSync, writeSync } from 'node:fs'
 import { systemClock } from '../src/base/clock.ts'
-import type { ProducedPartition } from '../src/protocols/json/wire.ts'
+import type { ProducedPartition, ScheduledRecord } from '../src/protocols/json/wire.ts'
 import { BrokerRefusal, ConnectionFailure, type JsonConnection } from '../client/json-connection.ts'
 import { fromEnvelope } from './envelope.ts'
 import { brokerUnreachable, CliFailure, toCliFailure, usageFailure, type ExitCode } from './failure.ts'
 import { splitLines } from './lines.ts'
 import { counted, groupDigits, humanBytes, humanDuration } from './numbers.ts'
+import { localTime } from './moment.ts'
 import { printRows } from './output.ts'
 import type { RecordFormatter } from './record-format.ts'
 import { RecordSender, type InputRecord } from './record-sender.ts'
@@ -37,6 +38,10 @@ export interface ProduceOptions {
   readonly batch?: number
   readonly report?: RecordFormatter
   readonly failed?: string
+  readonly at?: number
+  readonly delay?: number
+  /** What these two come to: when records are due that do not say it themselves, Unix milliseconds. */
+  readonly dueAt?: number
 }
 
 /** Where records come from: a stream of input, the value of one record, or null for one record without a value. */
@@ -83,7 +88,7 @@ export class Production {
     interrupted.addEventListener('abort', stop)
     const { acks = 'all' } = this.#options
     const sender = new RecordSender(connection, this.#topic, acks === 'all' ? 'all' : acks === '1' ? 1 : 0, {
-      stored: (batch, partitions) => this.#onStored(batch, partitions),
+      stored: (batch, partitions, scheduled) => this.#onStored(batch, partitions, scheduled),
       failed: (batch, error) => {
         this.#onFailed(batch, error)
         if (this.#fatal !== undefined) stop()
@@ -132,7 +137,8 @@ export class Production {
   }
 
   #newRecord(value: Buffer | null, key = this.#key): NewRecord {
-    return { key, value, headers: this.#headers }
+    const { dueAt } = this.#options
+    return { key, value, headers: this.#headers, ...(dueAt !== undefined && { dueAt }) }
   }
 
   /** The record of a line; undefined when it is none, which has then been counted. */
@@ -140,7 +146,10 @@ export class Production {
     try {
       if (this.#options.input === 'jsonl') {
         if (line.toString('latin1').trim() === '') return undefined
-        const record = fromEnvelope(line.toString('utf8'))
+        const record = {
+          ...(this.#options.dueAt !== undefined && { dueAt: this.#options.dueAt }),
+          ...fromEnvelope(line.toString('utf8')),
+        }
         return this.#headers.length === 0 ? record : { ...record, headers: [...record.headers, ...this.#headers] }
       }
       const { keyDelimiter } = this.#options
@@ -197,13 +206,17 @@ export class Production {
     }
   }
 
-  #onStored(batch: readonly InputRecord[], partitions: readonly ProducedPartition[]) {
+  #onStored(
+    batch: readonly InputRecord[],
+    partitions: readonly ProducedPartition[],
+    scheduled: readonly ScheduledRecord[],
+  ) {
     this.#stored += batch.length
     for (const { record } of batch) this.#storedBytes += recordBytes(record)
     const { report } = this.#options
     if (report !== undefined) this.#report(report, batch, partitions)
     else if (this.#session.isTerminal && this.#session.output === 'table' && !this.#session.isQuiet)
-      this.#show(partitions)
+      this.#show(partitions, scheduled)
   }
 
   #report(report: RecordFormatter, batch: readonly InputRecord[], [partition]: readonly ProducedPartition[]) {
@@ -215,8 +228,14 @@ export class Production {
     void this.#session.write(Buffer.concat(lines))
   }
 
-  #show(partitions: readonly ProducedPartition[]) {
+  #show(partitions: readonly ProducedPartition[], scheduled: readonly ScheduledRecord[]) {
+    for (const { id, partition, dueAt } of scheduled) {
+      if (this.#linesShown++ >= LINES_SHOWN_MAX) return
+      const sign = this.#session.colors.green('✓')
+      void this.#session.write(`${sign} ${this.#topic}/${partition} at ${localTime(dueAt)}  ${id}\n`)
+    }
     for (const { partition, baseOffset, numRecords } of partitions) {
+      if (numRecords === 0) continue
       if (this.#linesShown++ >= LINES_SHOWN_MAX) return
       const where = `${this.#session.colors.green('✓')} ${this.#topic}/${partition} @${baseOffset}`
       const range = numRecords === 1 ? '' : `–${baseOffset + numRecords - 1}  ${groupDigits(numRecords)} records`

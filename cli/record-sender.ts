@@ -1,4 +1,4 @@
-import { FRAME_TYPES, type ProducedPartition } from '../src/protocols/json/wire.ts'
+import { FRAME_TYPES, type ProducedPartition, type ScheduledRecord } from '../src/protocols/json/wire.ts'
 import type { JsonConnection } from '../client/json-connection.ts'
 import { call } from '../client/operations.ts'
 import { toWire, type NewRecord } from './record.ts'
@@ -14,8 +14,12 @@ export interface InputRecord {
 
 /** Told once about each batch that was sent. */
 export interface SenderListener {
-  /** `partitions` says where the records went; it is empty with `acks: 0`. */
-  stored(batch: readonly InputRecord[], partitions: readonly ProducedPartition[]): void
+  /** `partitions` says where the records went, `scheduled` which of them wait; both are empty with `acks: 0`. */
+  stored(
+    batch: readonly InputRecord[],
+    partitions: readonly ProducedPartition[],
+    scheduled: readonly ScheduledRecord[],
+  ): void
   /** Refused by the broker, or not known because the connection broke. */
   failed(batch: readonly InputRecord[], error: unknown): void
   /** Nothing is on its way any more. */
@@ -46,12 +50,12 @@ export class RecordSender {
     const records = batch.map(({ record }) => toWire(record))
     if (this.#acks === 0) {
       this.#connection.send(FRAME_TYPES.PRODUCE, { topic: this.#topic, partition, records, acks: 0 })
-      this.#listener.stored(batch, [])
+      this.#listener.stored(batch, [], [])
       return this.#connection.drained()
     }
     const request = call(this.#connection, 'PRODUCE', { topic: this.#topic, partition, records, acks: this.#acks })
     const settled = request.then(
-      (answer) => this.#listener.stored(batch, answer.partitions ?? [answer]),
+      (answer) => this.#listener.stored(batch, answer.partitions ?? [answer], answer.scheduled ?? []),
       (error: unknown) => this.#listener.failed(batch, error),
     )
     this.#inFlight.add(settled)
