@@ -29,8 +29,10 @@ function hasAnyHeader(batch: Buffer, end: number): boolean {
       cursor.at++
       readVarlong(cursor)
       readVarint(cursor)
-      cursor.at += Math.max(0, readVarint(cursor))
-      cursor.at += Math.max(0, readVarint(cursor))
+      const keyBytes = readVarint(cursor)
+      cursor.at += Math.max(0, keyBytes)
+      const valueBytes = readVarint(cursor)
+      cursor.at += Math.max(0, valueBytes)
       if (cursor.at !== next - 1) return true
       cursor.at = next
     }
