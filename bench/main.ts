@@ -5,6 +5,7 @@ import { cpus, tmpdir, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { measureEmbedded } from './experiments/embedded.ts'
+import { measureClients } from './experiments/client.ts'
 import { isKept, type BenchContext, type ExperimentResult, type Floor } from './experiments/experiment.ts'
 import { measureFetch } from './experiments/fetch.ts'
 import { measureKafka } from './experiments/kafka.ts'
@@ -24,6 +25,7 @@ const EXPERIMENTS: Readonly<Record<string, (context: BenchContext) => Promise<Ex
   embedded: measureEmbedded,
   wake: measureWakeUp,
   kafka: measureKafka,
+  client: measureClients,
 }
 
 /** With more than that at work beside it, a measurement of absolute figures is not one. */
