@@ -23,7 +23,7 @@ export interface ProducerMessage {
   readonly timestamp?: number | Date | undefined
   /** Where it is to go, whatever its key. */
   readonly partition?: number | undefined
-  /** Unix milliseconds, or a Date: consumers get it from then on, not before. */
+  /** Unix milliseconds, or a Date: it gets its offset and goes to consumers then; the offset that `send` tells is not that one. */
   readonly dueAt?: number | Date | undefined
 }
 
