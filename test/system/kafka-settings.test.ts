@@ -103,6 +103,9 @@ testWithFacts(
     }
     expect(configs.map(({ name }) => name).filter((name) => !wanted.some((key) => key.name === name))).toEqual([
       'flush.policy',
+      'cafelog.delay.enable',
+      'cafelog.delay.max.ms',
+      'cafelog.delay.max.records',
     ])
   },
 )
