@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { Exposition, writeFamily } from './exposition.ts'
-import { Metrics } from './metrics.ts'
+import { ERROR_TYPES, Metrics } from './metrics.ts'
 
 function lines(text: string): string[] {
   return text.split('\n').filter((line) => line !== '' && !line.startsWith('#'))
@@ -61,7 +61,7 @@ test('label values are escaped', () => {
 test('every error code is there from the start', () => {
   const written = lines(writeFamily(new Metrics().errors))
   expect(written).toContain('cafelog_errors_total{type="INVALID_REQUEST"} 0')
-  expect(written).toHaveLength(7)
+  expect(written).toHaveLength(ERROR_TYPES.length)
 })
 
 test('names, helps and types follow the rules of Prometheus', () => {
