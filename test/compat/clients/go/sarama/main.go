@@ -52,22 +52,27 @@ func produce(given agent.Parameters) error {
 	if err != nil {
 		return err
 	}
-	var results sync.WaitGroup
+	// Told to close, it gives up what it would send again.
+	var pending, results sync.WaitGroup
+	pending.Add(given.Count)
 	sent := 0
 	var failures []error
 	results.Go(func() {
 		for range producer.Successes() {
 			sent++
+			pending.Done()
 		}
 	})
 	results.Go(func() {
 		for failure := range producer.Errors() {
 			failures = append(failures, failure.Err)
+			pending.Done()
 		}
 	})
 	for i := given.First; i < given.First+given.Count; i++ {
 		producer.Input() <- toSarama(agent.TestRecord(i, given.Partitions), given.Topic)
 	}
+	pending.Wait()
 	producer.AsyncClose()
 	results.Wait()
 	if len(failures) > 0 {
