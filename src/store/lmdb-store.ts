@@ -129,7 +129,10 @@ export class LmdbStore implements Store {
       eventTurnBatching: false,
     })
     try {
-      for (const table of TABLES) this.#tables.set(table, root.openDB<Buffer, Buffer>({ name: table, ...RAW }))
+      // In one transaction, or the first start would wait for a sync for each of them.
+      root.transactionSync(() => {
+        for (const table of TABLES) this.#tables.set(table, root.openDB<Buffer, Buffer>({ name: table, ...RAW }))
+      })
     } catch (error) {
       void root.close()
       throw error
