@@ -7,6 +7,7 @@ import { toDeadLetterHeaders } from './dead-letter-headers.ts'
 import { DEAD_LETTER_SUFFIX } from './dead-letter-topic.ts'
 import type { RejectedRecords } from './schema-gate.ts'
 import { toSentence } from './schema-gate.ts'
+import { WaiterForAll } from './waiter-for-all.ts'
 
 /** A batch of dead letters is closed when it has this size. */
 const BATCH_BYTES = 512 * 1024
@@ -153,27 +154,5 @@ export class DeadLetters {
     if (this.#written.size <= REMEMBERED_MAX) return
     const [oldest] = this.#written.keys()
     this.#written.delete(oldest)
-  }
-}
-
-/** Tells somebody once that several things have come to an end, with the first error of them. */
-class WaiterForAll implements AppendWaiter {
-  readonly #waiter: AppendWaiter
-  #left = 0
-  #error: Error | undefined
-
-  constructor(waiter: AppendWaiter) {
-    this.#waiter = waiter
-  }
-
-  expectOne(): void {
-    this.#left++
-  }
-
-  appended(error: Error | undefined): void {
-    this.#error ??= error
-    if (--this.#left > 0) return
-    // Never from within the call that appends.
-    queueMicrotask(() => this.#waiter.appended(this.#error))
   }
 }

@@ -11,6 +11,7 @@ import {
 } from '../record/record-batch.ts'
 import type { DividedBatch } from './delayed-records.ts'
 import { DelayedRecords } from './delayed-records.ts'
+import { WaiterForAll } from './waiter-for-all.ts'
 
 /** The base offset of a batch of which nothing was appended. */
 const NO_OFFSET = -1
@@ -58,7 +59,9 @@ export class DelayedProduce {
     acks: Acks,
     waiter: AppendWaiter | undefined,
   ): number {
-    const both = waiter === undefined ? undefined : new WaiterForAll(waiter, divided.now === undefined ? 1 : 2)
+    const both = waiter === undefined ? undefined : new WaiterForAll(waiter)
+    both?.expectOne()
+    if (divided.now !== undefined) both?.expectOne()
     const offsets = getLastOffsetDelta(batch, 0) + 1
     const baseOffset = divided.now === undefined ? NO_OFFSET : log.append(divided.now, offsets, acks, both)
     const { stored } = this.#queue.accept(log.topic, divided.later, originOf(log, batch))
@@ -76,21 +79,4 @@ function originOf({ topic, partition }: PartitionLog, batch: Buffer): ProducerBa
   if (producerId < 0) return undefined
   const producerEpoch = getProducerEpoch(batch, 0)
   return { topic, partition, producerId, producerEpoch, baseSequence: getBaseSequence(batch, 0) }
-}
-
-/** Tells somebody once that several things have come to an end, with the first error of them. */
-class WaiterForAll implements AppendWaiter {
-  readonly #waiter: AppendWaiter
-  #left: number
-  #error: Error | undefined
-
-  constructor(waiter: AppendWaiter, count: number) {
-    this.#waiter = waiter
-    this.#left = count
-  }
-
-  appended(error: Error | undefined): void {
-    this.#error ??= error
-    if (--this.#left === 0) this.#waiter.appended(this.#error)
-  }
 }

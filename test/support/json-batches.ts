@@ -107,3 +107,9 @@ export async function fetchBatches(
   if (answer?.error !== undefined) throw new Error(answer.error.message)
   return readBatches(answer?.batches ?? '', offset)
 }
+
+/** The metrics of a broker at this moment: returns the value of the first series that begins like this. */
+export async function readMetrics(httpPort: number): Promise<(series: string) => number> {
+  const lines = (await (await fetch(`http://127.0.0.1:${httpPort}/metrics`)).text()).split('\n')
+  return (series) => Number(lines.find((line) => line.startsWith(series))?.split(' ')[1])
+}

@@ -10,7 +10,7 @@ import {
   HEARTBEAT,
   METADATA,
 } from '../support/frame-types.ts'
-import { fetchBatches, produceBatches, readBatches } from '../support/json-batches.ts'
+import { fetchBatches, produceBatches, readBatches, readMetrics } from '../support/json-batches.ts'
 import { KafkaClient } from '../support/kafka-client.ts'
 import { KafkaProducer } from '../support/kafka-producer.ts'
 import { RawClient, rawFrame } from '../support/raw-client.ts'
@@ -177,10 +177,7 @@ test('a fetch of several partitions waits, and news of any of them wakes it, fro
 
 /** Waits until so many fetches wait. */
 async function isWaiting(count: number, { httpPort } = broker): Promise<void> {
-  const countWaiting = async () => {
-    const response = await fetch(`http://127.0.0.1:${httpPort}/metrics`)
-    return Number(/^cafelog_fetch_waiting (\d+)$/m.exec(await response.text())?.[1])
-  }
+  const countWaiting = async () => (await readMetrics(httpPort))('cafelog_fetch_waiting ')
   await expect.poll(countWaiting, { interval: 5, timeout: 5_000 }).toBe(count)
 }
 
@@ -335,15 +332,7 @@ test('a broker that stops answers what waits', async () => {
 })
 
 test('the metrics count requests, errors and bytes', async () => {
-  const response = await fetch(`http://127.0.0.1:${broker.httpPort}/metrics`)
-  const text = await response.text()
-  const valueOf = (series: string) =>
-    Number(
-      text
-        .split('\n')
-        .find((line) => line.startsWith(series))
-        ?.split(' ')[1],
-    )
+  const valueOf = await readMetrics(broker.httpPort)
   const operation = 'protocol="json",operation="fetch_batches"'
   expect(valueOf(`cafelog_requests_total{${operation},result="ok"}`)).toBeGreaterThan(60)
   expect(valueOf(`cafelog_requests_total{${operation},result="client_error"}`)).toBeGreaterThan(15)

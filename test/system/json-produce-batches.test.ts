@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { CODECS } from '../../src/record/record-batch.ts'
 import { buildBatch, compressBatch, editBatch } from '../support/batches.ts'
 import { CREATE_TOPIC, FETCH, HEARTBEAT, INIT_PRODUCER_ID, PRODUCE_BATCHES } from '../support/frame-types.ts'
-import { batchesRequest, inShort, NumberedProducer, produceBatches } from '../support/json-batches.ts'
+import { batchesRequest, inShort, NumberedProducer, produceBatches, readMetrics } from '../support/json-batches.ts'
 import { KafkaClient } from '../support/kafka-client.ts'
 import { readPartition } from '../support/kafka-reader.ts'
 import { makeProducerBatch } from '../support/producer-batches.ts'
@@ -283,15 +283,7 @@ test('a restart keeps what is known of producers', async () => {
 })
 
 test('the metrics count requests, and the errors of their parts', async () => {
-  const response = await fetch(`http://127.0.0.1:${broker.httpPort}/metrics`)
-  const text = await response.text()
-  const valueOf = (series: string) =>
-    Number(
-      text
-        .split('\n')
-        .find((line) => line.startsWith(series))
-        ?.split(' ')[1],
-    )
+  const valueOf = await readMetrics(broker.httpPort)
   const operation = 'protocol="json",operation="produce_batches"'
   expect(valueOf(`cafelog_requests_total{${operation},result="ok"}`)).toBeGreaterThan(15)
   expect(valueOf(`cafelog_requests_total{${operation},result="client_error"}`)).toBeGreaterThan(25)

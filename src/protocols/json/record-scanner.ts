@@ -1,6 +1,7 @@
 import { BASE64_SLACK_BYTES, countDecodedBytes, decodeBase64 } from '../../base/base64.ts'
 import { viewBytes } from '../../base/bytes.ts'
 import type { ViewedBytes } from '../../base/bytes.ts'
+import { asciiBytes } from './json-cursor.ts'
 import { RECORD_BYTES_SAFE_MAX, RECORDS_PER_REQUEST_MAX } from './limits.ts'
 import type { ProduceRequest } from './produce-request.ts'
 
@@ -276,10 +277,6 @@ export class RecordScanner {
       this.#at++
     }
   }
-}
-
-function asciiBytes(text: string): Uint8Array {
-  return Buffer.from(text, 'latin1')
 }
 
 function fourCharacters(text: string): number {
