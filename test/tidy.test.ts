@@ -6,7 +6,7 @@ import { expect, test } from 'vitest'
 import { VERSION } from '../src/version.ts'
 
 const ROOT = new URL('..', import.meta.url).pathname
-const FOLDERS = ['src', 'client', 'cli', 'bench', 'test']
+const FOLDERS = ['src', 'client', 'cli', 'bench', 'deploy', 'test']
 
 /** What a door may import: the broker speaks of partition logs and batches in the terms of the log's port. */
 const DOOR = [
@@ -51,6 +51,7 @@ const ROOMS: Record<string, readonly string[] | 'anything'> = {
   client: ['src/protocols/json/wire.ts', 'src/record', 'src/broker/partitioner.ts'],
   cli: ['client', 'src/protocols/json/wire.ts', 'src/log', 'src/record'],
   bench: 'anything',
+  deploy: [],
   test: 'anything',
 }
 /** The broker as a process. Programs and tests start it; no room knows it. */
