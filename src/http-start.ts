@@ -2,6 +2,7 @@ import { setImmediate } from 'node:timers/promises'
 import type { Clock, Timer } from './base/clock.ts'
 import type { Config } from './config/config.ts'
 import { SETTINGS } from './config/config.ts'
+import type { ApiParts } from './http/api.ts'
 import type { Health } from './http/health.ts'
 import type { HttpServer } from './http/http-server.ts'
 import type { TestControls } from './http/test-controls.ts'
@@ -32,11 +33,12 @@ export class HttpStart {
     readonly config: Config
     readonly health: Health
     readonly metrics: Metrics
+    readonly api: ApiParts
     /** Whether to begin at once, whomever that disturbs. */
     readonly isEager: boolean
     readonly testControls: TestControls | undefined
   }) {
-    const { clock, config, health, metrics, isEager, testControls } = parts
+    const { clock, config, health, metrics, api, isEager, testControls } = parts
     this.#clock = clock
     this.#isEager = isEager
     const begun = new Promise<void>((resolve) => {
@@ -49,7 +51,7 @@ export class HttpStart {
       const { HttpServer } = await import('./http/http-server.ts')
       const { httpAddress: address, httpConnectionsMax: connectionsMax } = config
       return explainListening(SETTINGS.httpAddress, address, () =>
-        HttpServer.listen({ address, health, metrics, connectionsMax, testControls }),
+        HttpServer.listen({ address, health, metrics, connectionsMax, api, testControls }),
       )
     })
     // Whoever waits for it will hear; but if the start fails before, nobody does.

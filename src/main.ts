@@ -24,6 +24,7 @@ import { GroupCoordinator } from './groups/coordinator.ts'
 import { GROUP_DEFAULTS } from './groups/group-options.ts'
 import type { GroupOptions } from './groups/group-options.ts'
 import { HttpStart } from './http-start.ts'
+import { ApiAccess } from './http/api-access.ts'
 import type { TestControls } from './http/test-controls.ts'
 import { collectDelay, collectFromState, collectTransactions } from './live-metrics.ts'
 import { SegmentLogEngine } from './log/segment-log-engine.ts'
@@ -127,11 +128,17 @@ export async function startBroker(config: Config, parts: StartParts = {}): Promi
     const lock = isPrivate ? undefined : await lockDirectory(dataDirectory, fileSystem, clock)
     if (lock === undefined) fileSystem.makeDirectory(dataDirectory)
     else opened.add('the lock of the data directory', () => lock.release())
+    const access = new ApiAccess({
+      clock: machineClock,
+      token: config.token ?? undefined,
+      allowedHosts: config.httpAllowedHosts,
+    })
     const httpStart = new HttpStart({
       clock: machineClock,
       config,
       health,
       metrics,
+      api: { access, clock: machineClock, logger, metrics },
       isEager: isHttpEager,
       testControls,
     })
@@ -141,6 +148,9 @@ export async function startBroker(config: Config, parts: StartParts = {}): Promi
     const broker = new Broker({ clock, metrics, unpackedBytesMax: config.unpackedBytesMax, ...log })
     const doors = await openDoors({ broker, clock, machineClock, logger, metrics, config, opened, wrapProtocol })
     const { json, kafka } = doors
+
+    opened.add('the HTTP API', () => access.drain(drainMsOf(config)))
+    access.open(broker)
 
     const http = (await httpStart.finish(() => doors.countConnections() > 0)).address
     broker.addresses.set('http', formatAddress(http))

@@ -45,7 +45,16 @@ const ROOMS: Record<string, readonly string[] | 'anything'> = {
   ],
   'src/protocols/json': DOOR,
   'src/protocols/kafka': DOOR,
-  'src/http': ['src/broker', 'src/groups', 'src/delay', 'src/metrics'],
+  'src/http': [
+    'src/broker',
+    'src/groups',
+    'src/delay',
+    'src/record',
+    'src/metrics',
+    // Both doors speak of errors in the same codes.
+    'src/protocols/json/errors.ts',
+    'src/protocols/json/wire.ts',
+  ],
   'src/config': 'anything',
   src: 'anything',
   client: ['src/protocols/json/wire.ts', 'src/record', 'src/broker/partitioner.ts'],

@@ -18,6 +18,8 @@ function faultsOf(environment: Record<string, string>, descriptorsMax = DESCRIPT
 test('an empty environment gives the documented defaults', () => {
   expect(parseConfig({}, DESCRIPTORS_MAX)).toEqual({
     httpAddress: { host: undefined, port: 8080 },
+    httpAllowedHosts: ['localhost'],
+    token: null,
     tcpAddress: { host: undefined, port: 7070 },
     kafkaAddress: { host: undefined, port: 9092 },
     kafkaAdvertised: null,
@@ -54,6 +56,8 @@ test('every variable is read', () => {
   const config = parseConfig(
     {
       CAFELOG_HTTP_ADDR: '127.0.0.1:0',
+      CAFELOG_HTTP_ALLOWED_HOSTS: 'Cafelog.example, *.inside.example',
+      CAFELOG_TOKEN: 'a-token-of-some-length',
       CAFELOG_TCP_ADDR: '[::1]:7071',
       CAFELOG_KAFKA_ADDR: 'localhost:9093',
       CAFELOG_KAFKA_ADVERTISED: 'kafka.example:19092',
@@ -87,6 +91,8 @@ test('every variable is read', () => {
   )
   expect(config).toEqual({
     httpAddress: { host: '127.0.0.1', port: 0 },
+    httpAllowedHosts: ['cafelog.example', '*.inside.example'],
+    token: 'a-token-of-some-length',
     tcpAddress: { host: '::1', port: 7071 },
     kafkaAddress: { host: 'localhost', port: 9093 },
     kafkaAdvertised: { host: 'kafka.example', port: 19_092 },
@@ -153,6 +159,14 @@ test('everything that is wrong is said at once, with variable, value and what wo
   ])
 })
 
+test('a token that is refused is not told to whoever reads the log', () => {
+  const faults = faultsOf({ CAFELOG_TOKEN: 'short-secret', CAFELOG_TOKN: 'another secret' })
+  expect(faults).toEqual([
+    'Cannot use CAFELOG_TOKN: there is no such variable, did you mean CAFELOG_TOKEN?',
+    'Cannot use CAFELOG_TOKEN: it must be 16 to 256 letters, digits and punctuation marks, without spaces',
+  ])
+})
+
 test.each([
   ['CAFELOG_SHUTDOWN_TIMEOUT', '99ms'],
   ['CAFELOG_SHUTDOWN_TIMEOUT', '11m'],
@@ -172,6 +186,8 @@ test.each([
   ['CAFELOG_MAX_UNPACKED_BYTES', '1000'],
   ['CAFELOG_MAX_UNPACKED_BYTES', '2GB'],
   ['CAFELOG_MAX_OPEN_FILES', '0x100'],
+  ['CAFELOG_HTTP_ALLOWED_HOSTS', 'http://cafelog.example'],
+  ['CAFELOG_HTTP_ALLOWED_HOSTS', 'a.example,'],
 ])('%s=%s is out of range', (variable, text) => {
   expect(faultsOf({ [variable]: text })).toEqual([
     expect.stringContaining(`Cannot use ${variable}="${text}": it must be`),
@@ -184,7 +200,7 @@ test('a variable that is nearly one of ours is refused, others of our prefix are
   ])
   const others = {
     CAFELOG_BROKER: 'localhost:7070',
-    CAFELOG_TOKEN: 'x',
+    CAFELOG_CONTEXT: 'x',
     CAFELOG_PORT: 'tcp://10.0.0.1:7070',
     CAFELOG_SERVICE_HOST: '10.0.0.1',
     CAFELOG_SERVICE_PORT: '7070',
@@ -240,6 +256,6 @@ test.each<[text: string, address: Address | undefined]>([
 
 test('every default is in its own range, but for what depends on the machine or the client', () => {
   for (const [name, { parse, default: text }] of Object.entries(SETTINGS)) {
-    if (name !== 'openFilesMax' && name !== 'kafkaAdvertised') expect(parse(text), name).toBeDefined()
+    if (!['openFilesMax', 'kafkaAdvertised', 'token'].includes(name)) expect(parse(text), name).toBeDefined()
   }
 })

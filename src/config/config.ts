@@ -25,6 +25,10 @@ export interface Config {
   readonly httpAddress: Address
   readonly tcpAddress: Address
   readonly kafkaAddress: Address
+  /** Under which names, besides its own, the HTTP API is served. */
+  readonly httpAllowedHosts: readonly string[]
+  /** What requests to the HTTP API must bring along; null when they need nothing. */
+  readonly token: string | null
   /** Where Kafka clients are told to connect; null for the address that they have connected to. */
   readonly kafkaAdvertised: Advertised | null
   /** Whether a Kafka client that asks for a topic that is not there gets a new one. */
@@ -85,6 +89,8 @@ export interface Setting<Value> {
   readonly meaning: string
   /** Undefined when the text is not in the range. */
   readonly parse: (text: string) => Value | undefined
+  /** Whether its value is nobody's business: then it is not quoted. */
+  readonly isSecret?: boolean
 }
 
 const PREFIX = 'CAFELOG_'
@@ -99,6 +105,9 @@ const CONNECTIONS_DEFAULT = 10_000
 const OPEN_FILES_WANTED = 4096
 const OPEN_FILES_MAX = 20_000
 const OPEN_FILES_MIN = 16
+const TOKEN_CHARACTERS_MIN = 16
+const TOKEN = /^[\x21-\x7e]{16,256}$/
+const HOST_NAME = /^(?:\*|(?:\*\.)?[a-z0-9_](?:[a-z0-9_.-]{0,250}[a-z0-9_])?)$/
 const UNPACKED_BYTES_LEAST = 2 ** 20
 const UNPACKED_BYTES_MOST = 2 ** 30
 
@@ -108,8 +117,24 @@ export const SETTINGS: { readonly [Name in Exclude<keyof Config, 'httpConnection
     variable: 'CAFELOG_HTTP_ADDR',
     default: ':8080',
     range: '"host:port", or ":port" for all interfaces; port 0 takes any free one',
-    meaning: 'HTTP: health and metrics',
+    meaning: 'HTTP: health, metrics and the API',
     parse: parseAddress,
+  },
+  httpAllowedHosts: {
+    variable: 'CAFELOG_HTTP_ALLOWED_HOSTS',
+    default: 'localhost',
+    range: 'host names, separated by commas; `*.` stands for any beginning, and `*` for any name',
+    meaning: 'Names with a dot under which the HTTP API may be used. IP addresses and names without a dot always may',
+    parse: parseHostNames,
+  },
+  token: {
+    variable: 'CAFELOG_TOKEN',
+    default: 'none',
+    range: `${TOKEN_CHARACTERS_MIN} to 256 letters, digits and punctuation marks, without spaces`,
+    meaning:
+      'What requests to the HTTP API must have as bearer token; without it, anyone who reaches the port may use it',
+    parse: (text) => (TOKEN.test(text) ? text : undefined),
+    isSecret: true,
   },
   tcpAddress: {
     variable: 'CAFELOG_TCP_ADDR',
@@ -336,7 +361,8 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
     if (text === undefined || text === '') return fallback
     const value = setting.parse(text)
     if (value !== undefined) return value
-    faults.push(`Cannot use ${setting.variable}=${JSON.stringify(text)}: it must be ${setting.range}`)
+    const given = setting.isSecret === true ? setting.variable : `${setting.variable}=${JSON.stringify(text)}`
+    faults.push(`Cannot use ${given}: it must be ${setting.range}`)
     return fallback
   }
   function readOrDefault<Value>(setting: Setting<Value>): Value {
@@ -361,6 +387,8 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
 
   const config: Config = Object.freeze({
     httpAddress: readOrDefault(SETTINGS.httpAddress),
+    httpAllowedHosts: readOrDefault(SETTINGS.httpAllowedHosts),
+    token: read(SETTINGS.token, null),
     tcpAddress: readOrDefault(SETTINGS.tcpAddress),
     kafkaAddress: readOrDefault(SETTINGS.kafkaAddress),
     kafkaAdvertised: read(SETTINGS.kafkaAdvertised, null),
@@ -422,6 +450,14 @@ export function parseAddress(text: string): Address | undefined {
   return Object.freeze({ host: host === '' ? undefined : host, port })
 }
 
+function parseHostNames(text: string): readonly string[] | undefined {
+  const names = text
+    .toLowerCase()
+    .split(',')
+    .map((name) => name.trim())
+  return names.every((name) => HOST_NAME.test(name)) ? Object.freeze(names) : undefined
+}
+
 function parseAdvertised(text: string): Advertised | undefined {
   const { host, port = 0 } = parseAddress(text) ?? {}
   return host === undefined || port === 0 ? undefined : { host, port }
@@ -465,9 +501,9 @@ function findMisspelt(environment: Readonly<Record<string, string | undefined>>)
     if (!name.startsWith(PREFIX) || known.includes(word)) continue
     const meant = suggestNearest(word, known)
     if (meant === undefined) continue
-    faults.push(
-      `Cannot use ${name}=${JSON.stringify(value)}: there is no such variable, did you mean ${PREFIX}${meant}?`,
-    )
+    const isSecret = `${PREFIX}${meant}` === SETTINGS.token.variable
+    const shown = isSecret ? name : `${name}=${JSON.stringify(value)}`
+    faults.push(`Cannot use ${shown}: there is no such variable, did you mean ${PREFIX}${meant}?`)
   }
   return faults
 }

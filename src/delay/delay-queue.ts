@@ -309,7 +309,8 @@ export class DelayQueue {
     if (topic === undefined) throw outcomes.refuse(action, id)
     if (action === 'find') return schedule
     if (onTheirWay.has(id)) {
-      throw new ScheduleGone(`Cannot ${action} schedule "${id}": it is being delivered at this moment`)
+      const message = `Cannot ${action} schedule "${id}": it is being delivered at this moment`
+      throw new ScheduleGone(message, { kind: 'delivering' })
     }
     if (changing.has(id)) {
       throw new BrokerError('POLICY_VIOLATION', `Cannot ${action} schedule "${id}": another request is changing it`)

@@ -11,12 +11,17 @@ export type Outcome =
     }
   | { readonly kind: 'cancelled'; readonly atMs: number }
 
+/** A schedule that is just being appended to its partition. */
+export interface UnderWay {
+  readonly kind: 'delivering'
+}
+
 /** A schedule that somebody asks for is not waiting: it is on its way, it has gone, or there never was one. */
 export class ScheduleGone extends BrokerError {
   /** Undefined when nothing is known of it. */
-  readonly outcome: Outcome | undefined
+  readonly outcome: Outcome | UnderWay | undefined
 
-  constructor(message: string, outcome?: Outcome) {
+  constructor(message: string, outcome?: Outcome | UnderWay) {
     super('RESOURCE_NOT_FOUND', message)
     this.outcome = outcome
   }

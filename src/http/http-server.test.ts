@@ -133,7 +133,7 @@ test('an unknown path is 404, as JSON', async () => {
   expect(status).toBe(404)
   expect(json.error).toEqual({
     code: 'NOT_FOUND',
-    message: 'Cannot find "/nothing/here": see /healthz, /readyz and /metrics',
+    message: 'Cannot find "/nothing/here": see /healthz, /readyz, /metrics and /api/v1',
   })
 })
 

@@ -3,6 +3,8 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import fastify from 'fastify'
 import { EXPOSITION_CONTENT_TYPE, Exposition } from '../metrics/exposition.ts'
 import type { Metrics } from '../metrics/metrics.ts'
+import type { ApiParts } from './api.ts'
+import { serveApi } from './api.ts'
 import type { Health } from './health.ts'
 import { formatChecks } from './health.ts'
 import type { TestControls } from './test-controls.ts'
@@ -10,13 +12,15 @@ import { serveTestControls } from './test-controls.ts'
 
 const HEADER_BYTES_MAX = 8 * 1024
 const BODY_BYTES_MAX = 1024 * 1024
+/** Of one part of a path, as it is written: names of topics and groups fit, with every character escaped. */
+const PARAMETER_CHARACTERS_MAX = 4096
 const HEADERS_TIMEOUT_MS = 10_000
 const REQUEST_TIMEOUT_MS = 30_000
 const KEEP_ALIVE_TIMEOUT_MS = 5_000
 /** How often Node looks for requests that have passed these timeouts. */
 const TIMEOUTS_INTERVAL_MS = 2_000
 
-/** The HTTP door: health for orchestrators, metrics for Prometheus. */
+/** The HTTP door: health for orchestrators, metrics for Prometheus, the API for everyone. */
 export class HttpServer {
   readonly #app: FastifyInstance
 
@@ -35,12 +39,13 @@ export class HttpServer {
     readonly metrics: Metrics
     /** Scrapers, orchestrators and a few people; more are closed at once. */
     readonly connectionsMax: number
+    readonly api?: ApiParts | undefined
     /** Of a broker inside a test. */
     readonly testControls?: TestControls | undefined
   }): Promise<HttpServer> {
     let exposition: Promise<Exposition> | undefined
     const getExposition = () => (exposition ??= Exposition.start(options.metrics))
-    const app = createApp(options.health, getExposition, options.testControls)
+    const app = createApp(options.health, getExposition, options)
     app.server.maxConnections = options.connectionsMax
     await app.ready()
     // By Node's own means: without a host they take IPv6 and IPv4, or IPv4 alone where there is no IPv6.
@@ -76,7 +81,7 @@ export class HttpServer {
 function createApp(
   health: Health,
   getExposition: () => Promise<Exposition>,
-  testControls: TestControls | undefined,
+  { api, testControls }: { readonly api?: ApiParts | undefined; readonly testControls?: TestControls | undefined },
 ): FastifyInstance {
   const app = fastify({
     logger: false,
@@ -84,6 +89,8 @@ function createApp(
     requestTimeout: REQUEST_TIMEOUT_MS,
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
     forceCloseConnections: 'idle',
+    frameworkErrors: refuseAddress,
+    routerOptions: { maxParamLength: PARAMETER_CHARACTERS_MAX },
     http: {
       maxHeaderSize: HEADER_BYTES_MAX,
       headersTimeout: HEADERS_TIMEOUT_MS,
@@ -120,6 +127,7 @@ function createApp(
     return reply.header('content-type', EXPOSITION_CONTENT_TYPE).send(text)
   })
 
+  if (api !== undefined) serveApi(app, api)
   if (testControls !== undefined) serveTestControls(app, testControls)
   refuseTheRest(app)
   return app
@@ -133,6 +141,11 @@ function sendText(reply: FastifyReply, text: string): FastifyReply {
   return reply.header('content-type', 'text/plain; charset=utf-8').send(text)
 }
 
+/** A path that cannot be read has no route. */
+function refuseAddress(error: FastifyError, _request: FastifyRequest, reply: FastifyReply): void {
+  void reply.code(400).send(refusal('INVALID_REQUEST', `Cannot take the request: ${error.message}`))
+}
+
 /** Everything that is not a route, and everything that goes wrong in one, is answered in the same shape. */
 function refuseTheRest(app: FastifyInstance): void {
   app.setNotFoundHandler((request, reply) => {
@@ -142,7 +155,10 @@ function refuseTheRest(app: FastifyInstance): void {
       return refusal('METHOD_NOT_ALLOWED', `Cannot ${request.method} ${path}: only GET and HEAD are served there`)
     }
     reply.code(404)
-    return refusal('NOT_FOUND', `Cannot find ${JSON.stringify(path.slice(0, 200))}: see /healthz, /readyz and /metrics`)
+    return refusal(
+      'NOT_FOUND',
+      `Cannot find ${JSON.stringify(path.slice(0, 200))}: see /healthz, /readyz, /metrics and /api/v1`,
+    )
   })
   app.setErrorHandler<FastifyError>((error, _request, reply) => {
     const status = error.statusCode ?? 500

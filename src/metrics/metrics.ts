@@ -11,6 +11,10 @@ export const ERROR_TYPES = [
   'GROUP_ID_NOT_FOUND',
   'NON_EMPTY_GROUP',
   'SCHEDULE_NOT_FOUND',
+  'NOT_FOUND',
+  'METHOD_NOT_ALLOWED',
+  'UNAUTHORIZED',
+  'FORBIDDEN',
 ] as const
 
 /** The checks behind `/readyz`, and the values of `cafelog_ready`'s label. */

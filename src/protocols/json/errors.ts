@@ -1,6 +1,5 @@
 import type { BrokerErrorName } from '../../base/broker-error.ts'
 import { BrokerError } from '../../base/broker-error.ts'
-import type { RecordFault } from '../../broker/batch-intake.ts'
 import { SchemaViolation } from '../../broker/schema-gate.ts'
 import type { ErrorAnswer, WireErrorCode, WireRecordFault } from './wire.ts'
 
@@ -47,13 +46,14 @@ export function encodeError(error: unknown, partitions?: ErrorAnswer['partitions
   const answer: ErrorAnswer = {
     error: toWireError(error),
     ...(partitions !== undefined && { partitions }),
-    ...(error instanceof SchemaViolation && { records: error.faults.map(toWireFault) }),
+    ...(error instanceof SchemaViolation && { records: describeFaults(error) }),
   }
   return encodeAnswer(answer)
 }
 
-function toWireFault({ index, pointer = '', reason = '', message }: RecordFault): WireRecordFault {
-  return { index, pointer, reason, message }
+/** What is wrong with the records of a request that do not fit the schema of their topic. */
+export function describeFaults({ faults }: SchemaViolation): readonly WireRecordFault[] {
+  return faults.map(({ index, pointer = '', reason = '', message }) => ({ index, pointer, reason, message }))
 }
 
 /** JSON of ASCII characters alone, so that its length is its number of bytes. */
