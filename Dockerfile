@@ -9,7 +9,7 @@ WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci --ignore-scripts
 COPY tsconfig.json tsconfig.build.json brokerctl ./
-COPY scripts/bundle.js scripts/
+COPY scripts/bundle.js scripts/code-cache.cjs scripts/
 COPY configs configs
 COPY client client
 COPY cli cli
