@@ -282,7 +282,7 @@ async function openLog(parts: {
   try {
     const storePath = join(dataDirectory, '@store')
     const isNewDirectory = fileSystem.sizeOf(storePath) === undefined
-    const store = parts.store ?? new LmdbStore({ path: storePath, fileSystem })
+    const store = parts.store ?? new LmdbStore({ path: storePath, fileSystem, machineClock })
     opened.add('the store', () => store.close())
     const { fsyncDurationSeconds } = metrics
     const engine = await SegmentLogEngine.open({

@@ -4,8 +4,11 @@ import type { StoreChange } from './store.ts'
 
 /** Commits that may wait at the same time; with more, the disk is not keeping up and the next is refused. */
 export const COMMITS_WAITING_MAX = 100_000
-/** Changes after which a group is full, so that no transaction grows without limit. */
-const GROUP_CHANGES_MAX = 8_192
+/**
+ * Changes after which a group is full, so that no transaction grows without limit. Handing so many over takes some
+ * milliseconds, in which nobody else has a turn; with more, nothing is faster.
+ */
+const GROUP_CHANGES_MAX = 2_048
 /** LMDB takes keys of 1,978 bytes at a page size of 4 KiB. */
 const KEY_BYTES_MAX = 1_900
 

@@ -5,6 +5,7 @@ import type * as lmdb from 'lmdb'
 import type { Database, RootDatabase } from 'lmdb'
 
 import { BrokerError } from '../base/broker-error.ts'
+import type { Clock, Timer } from '../base/clock.ts'
 import type { FileSystem } from '../base/file-system.ts'
 import { GroupCommit } from './group-commit.ts'
 import { prepareLmdbFiles } from './lmdb-files.ts'
@@ -16,8 +17,11 @@ const { open } = createRequire(import.meta.url)('lmdb') as typeof lmdb
 
 /** Room for tables to come; the number is part of how LMDB lays out its memory, not of the file. */
 const TABLES_MAX = 32
-/** Address space, not memory and not disk. LMDB makes the map larger by itself when the file outgrows it. */
-const MAP_BYTES = 64 * 1024 * 1024
+/**
+ * Address space, not memory and not disk. A file that outgrows its map gets a larger one, and the package keeps the old one
+ * until the store is closed: what had been read through it would count twice as resident memory. So there is room.
+ */
+const MAP_BYTES = 16 * 1024 ** 3
 const PAGE_BYTES = 4096
 /** Free pages inside the file, so that commits go on when the disk is full: see `LmdbStore`. */
 const RESERVE_BYTES = 2 * 1024 * 1024
@@ -31,6 +35,16 @@ const DISK_BYTES_LEFT = 1024 * 1024
 /** With less space than this on the disk, the reserve is not filled up: others need it more. */
 const DISK_BYTES_WANTED = 3 * RESERVE_BYTES
 
+/** How often it is looked whether the map is worth making anew, while anything is written. */
+const MAP_CHECK_MS = 1000
+/** Written pages, as estimated from the changes, since when a map is worth making anew; and that many are a lot at once. */
+const MAP_PAGES_OLD = 1024
+const MAP_PAGES_VERY_OLD = 65_536
+/** With less than that written since the last look, whoever filled the store has finished. */
+const MAP_PAGES_QUIET = 512
+/** For the rare case that somebody else took the last file descriptor between closing and opening. */
+const OPENING_ATTEMPTS = 5
+
 const RAW = { encoding: 'binary', keyEncoding: 'binary' } as const
 
 /** What the store needs from outside. */
@@ -38,6 +52,8 @@ export interface LmdbStoreOptions {
   /** A directory; made when it is not there. */
   readonly path: string
   readonly fileSystem: FileSystem
+  /** Of the machine, for when to give memory back; without it, none is. */
+  readonly machineClock?: Clock
 }
 
 /**
@@ -52,21 +68,39 @@ export interface LmdbStoreOptions {
  * New rows do. Therefore the file carries a reserve of free pages, made by writing a large row and removing it, and
  * measured and filled up as the tables grow. A disk that fills up later leaves commits working until the reserve is used
  * up. From then on commits are refused before LMDB is touched, so that they work again as soon as there is space.
+ *
+ * Memory: LMDB reads its file through a map, and every page that a transaction comes by, with fifteen neighbours, counts as
+ * resident from then on, though the system may take it back at any time. After a million rows that is the whole file, and
+ * nobody can tell it from memory that is needed. So a map through which much was written is made anew when it is quiet, by
+ * closing the file and opening it again: 3 ms, in one go, between two transactions, while nobody iterates.
  */
 export class LmdbStore implements Store {
   readonly #path: string
   readonly #fileSystem: FileSystem
-  readonly #root: RootDatabase<Buffer, Buffer>
+  readonly #machineClock: Clock | undefined
+  #root: RootDatabase<Buffer, Buffer>
   readonly #tables = new Map<TableName, Database<Buffer, Buffer>>()
   readonly #commits: GroupCommit
   /** Free pages when they were last counted, less an estimate of what was written since. */
   #reservePages = 0
   #pagesSinceMeasurement = Number.POSITIVE_INFINITY
+  /** Written since the map was made, and since somebody looked at that. */
+  #mapPages = 0
+  #mapPagesUnseen = 0
+  #mapCheck: Timer | undefined
+  #isMapOld = false
+  #renewal: Promise<void> | undefined
+  #isWriting = false
+  #iterations = 0
+  /** The store could not be opened again. */
+  #openFailure: Error | undefined
+  #isClosed = false
 
   /** @throws Error when the directory cannot be written or what is there is not a store */
-  constructor({ path, fileSystem }: LmdbStoreOptions) {
+  constructor({ path, fileSystem, machineClock }: LmdbStoreOptions) {
     this.#path = path
     this.#fileSystem = fileSystem
+    this.#machineClock = machineClock
     try {
       const isNew = prepareLmdbFiles(fileSystem, path)
       this.#root = this.#open()
@@ -82,7 +116,7 @@ export class LmdbStore implements Store {
   }
 
   get failure(): Error | undefined {
-    return this.#commits.failure
+    return this.#openFailure ?? this.#commits.failure
   }
 
   get(table: TableName, key: string): Buffer | undefined {
@@ -92,15 +126,24 @@ export class LmdbStore implements Store {
 
   *entries(table: TableName, prefix = ''): Iterable<readonly [key: string, value: Buffer]> {
     const start = Buffer.from(prefix)
-    for (const { key, value } of this.#table(table).getRange(start.length === 0 ? {} : { start })) {
-      if (!startsWith(key, start)) return
-      yield [key.toString(), Buffer.from(value)]
+    for (const row of this.#iterate(table, start.length === 0 ? {} : { start })) {
+      if (!startsWith(row.key, start)) return
+      yield [row.key.toString(), Buffer.from(row.value)]
     }
   }
 
   *range(table: TableName, start: string, end: string): Iterable<readonly [key: string, value: Buffer]> {
     const range = { start: Buffer.from(start), end: Buffer.from(end) }
-    for (const { key, value } of this.#table(table).getRange(range)) yield [key.toString(), Buffer.from(value)]
+    for (const { key, value } of this.#iterate(table, range)) yield [key.toString(), Buffer.from(value)]
+  }
+
+  *#iterate(table: TableName, range: lmdb.RangeOptions): Iterable<{ readonly key: Buffer; readonly value: Buffer }> {
+    this.#iterations++
+    try {
+      yield* this.#table(table).getRange(range)
+    } finally {
+      this.#iterations--
+    }
   }
 
   count(table: TableName): number {
@@ -112,8 +155,11 @@ export class LmdbStore implements Store {
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true
+    this.#mapCheck?.cancel()
     await this.#commits.close()
-    await this.#root.close()
+    await this.#renewal
+    if (this.#openFailure === undefined) await this.#root.close()
   }
 
   #open(): RootDatabase<Buffer, Buffer> {
@@ -141,24 +187,86 @@ export class LmdbStore implements Store {
   }
 
   #table(name: TableName): Database<Buffer, Buffer> {
+    if (this.#openFailure !== undefined) throw this.#refuseAfter(this.#openFailure)
     const table = this.#tables.get(name)
     if (table === undefined) throw new TypeError(`there is no table ${JSON.stringify(name)}`)
     return table
   }
 
   async #write(changes: readonly StoreChange[]) {
-    await this.#keepReserve()
-    const pages = estimatePages(changes)
-    this.#refuseIfDiskIsFull(changes, pages)
-    await this.#transact(() => {
-      for (const { table, key, value } of changes) {
-        const keyBytes = Buffer.from(key)
-        if (value === undefined) void this.#table(table).remove(keyBytes)
-        else void this.#table(table).put(keyBytes, value)
-      }
+    if (this.#isMapOld) await new Promise<void>((renewed) => setImmediate(() => void this.#renewMap().then(renewed)))
+    await this.#renewal
+    if (this.#openFailure !== undefined) throw this.#refuseAfter(this.#openFailure)
+    this.#isWriting = true
+    try {
+      await this.#keepReserve()
+      const pages = estimatePages(changes)
+      this.#refuseIfDiskIsFull(changes, pages)
+      await this.#transact(() => {
+        for (const { table, key, value } of changes) {
+          const keyBytes = Buffer.from(key)
+          if (value === undefined) void this.#table(table).remove(keyBytes)
+          else void this.#table(table).put(keyBytes, value)
+        }
+      })
+      this.#reservePages -= pages
+      this.#pagesSinceMeasurement += pages
+      this.#noteMapped(pages)
+    } finally {
+      this.#isWriting = false
+    }
+  }
+
+  #noteMapped(pages: number): void {
+    this.#mapPages += pages
+    this.#mapPagesUnseen += pages
+    if (this.#mapPages < MAP_PAGES_OLD || this.#isClosed) return
+    this.#mapCheck ??= this.#machineClock?.setTimer(MAP_CHECK_MS, this.#checkMap)
+  }
+
+  readonly #checkMap = (): void => {
+    const isQuiet = this.#mapPagesUnseen < MAP_PAGES_QUIET
+    this.#mapCheck = undefined
+    this.#mapPagesUnseen = 0
+    if (isQuiet || this.#mapPages > MAP_PAGES_VERY_OLD) {
+      if (this.#isWriting) this.#isMapOld = true
+      else void this.#renewMap()
+    }
+    this.#noteMapped(0)
+  }
+
+  /**
+   * To be called first thing in a turn of the event loop, with no transaction under way: what `close` waits for has all come
+   * to an end, so nobody else has a turn before the store is open again.
+   */
+  #renewMap(): Promise<void> {
+    this.#isMapOld = false
+    if (this.#iterations > 0 || this.#isClosed) return Promise.resolve()
+    this.#mapPages = 0
+    this.#renewal ??= this.#reopen().finally(() => {
+      this.#renewal = undefined
     })
-    this.#reservePages -= pages
-    this.#pagesSinceMeasurement += pages
+    return this.#renewal
+  }
+
+  async #reopen(): Promise<void> {
+    await this.#root.close()
+    for (let attempt = 1; attempt <= OPENING_ATTEMPTS; attempt++) {
+      try {
+        this.#root = this.#open()
+        return
+      } catch (error) {
+        if (attempt === OPENING_ATTEMPTS) this.#openFailure = error instanceof Error ? error : new Error(String(error))
+      }
+    }
+  }
+
+  #refuseAfter(failure: Error): BrokerError {
+    return new BrokerError(
+      'KAFKA_STORAGE_ERROR',
+      `Cannot use the store ${JSON.stringify(this.#path)}: it could not be opened again (${failure.message}), start the broker anew`,
+      { cause: failure },
+    )
   }
 
   /** One transaction: all that `change` puts and removes, or nothing. */

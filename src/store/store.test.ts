@@ -130,7 +130,7 @@ test('LmdbStore has every row after it was opened again', async () => {
   expect(second.get('meta', 'id')).toEqual(bytes('x'))
 })
 
-test('LmdbStore lets its file outgrow the first map', async () => {
+test('LmdbStore takes values of many megabytes', async () => {
   const store = openLmdb(makeDirectory())
   const value = Buffer.alloc(30_000_000, 1)
   for (let index = 0; index < 3; index++) await store.commit([{ table: 'meta', key: `k${index}`, value }])
