@@ -23,6 +23,11 @@ export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   'schedule cancel': async () => (await import('./schedules.ts')).scheduleCancel,
   'schedule reschedule': async () => (await import('./schedules.ts')).scheduleReschedule,
   'schedule send-now': async () => (await import('./schedules.ts')).scheduleSendNow,
+  'schema get': async () => (await import('./schema-get.ts')).schemaGet,
+  'schema set': async () => (await import('./schema-set.ts')).schemaSet,
+  'schema unset': async () => (await import('./schema-set.ts')).schemaUnset,
+  'schema check': async () => (await import('./schema-check.ts')).schemaCheck,
+  'schema validate': async () => (await import('./schema-validate.ts')).schemaValidate,
   'log dump': async () => (await import('./log-dump.ts')).logDump,
   'log verify': async () => (await import('./log-verify.ts')).logVerify,
   health: async () => (await import('./health.ts')).health,
@@ -37,6 +42,7 @@ export const GROUPS: Readonly<Record<string, string>> = {
   topic: 'create, look at, change and delete topics',
   consumer: 'consumer groups: their members, committed offsets and lag',
   schedule: 'records that wait until they are due: look, move, send, cancel',
+  schema: "JSON Schema of a topic's records: look, try, set, compare, infer",
   log: 'read the files of a stopped broker',
 }
 

@@ -20,6 +20,7 @@ import { ensureDeadLetterTopic } from './dead-letter-topic.ts'
 import { DeadLetters } from './dead-letters.ts'
 import { KeylessPartitioner } from './partitioner.ts'
 import { SchemaGate } from './schema-gate.ts'
+import { SchemaTrials } from './schema-trial.ts'
 import type { TopicSchemas } from './topic-schemas.ts'
 import type { Topic, Topics } from './topics.ts'
 import { type RunningFetch, WaitingFetches } from './waiting-fetches.ts'
@@ -108,6 +109,8 @@ export class Broker {
   readonly schemas: TopicSchemas
   /** What a batch has to pass between `intake` and `produce`. */
   readonly gate: SchemaGate
+  /** What a schema would have said of records that are stored. */
+  readonly schemaTrials: SchemaTrials
   readonly deadLetters: DeadLetters
   /** Where each door listens; filled in as they open. */
   readonly addresses = new Map<string, string>()
@@ -130,10 +133,12 @@ export class Broker {
     const { schemas, clock, metrics, unpackedBytesMax } = parts
     this.schemas = schemas
     this.gate = new SchemaGate({ schemas, clock, metrics, unpackedBytesMax })
+    const findLog = (topic: string, partition: number) => this.findLog(topic, partition)
+    this.schemaTrials = new SchemaTrials({ clock, findLog, unpackedBytesMax })
     this.deadLetters = new DeadLetters({
       clock,
       metrics,
-      findLog: (topic, partition) => this.findLog(topic, partition),
+      findLog,
       partitionCount: (topic) => this.topics.partitionCount(topic),
       makeTopic: (topic) => ensureDeadLetterTopic(this.topics, this.topics.getExisting(topic)),
     })

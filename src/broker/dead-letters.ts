@@ -5,8 +5,8 @@ import type { Metrics } from '../metrics/metrics.ts'
 import { getLastOffsetDelta, getProducerId, RecordBatchBuilder } from '../record/record-batch.ts'
 import { toDeadLetterHeaders } from './dead-letter-headers.ts'
 import { DEAD_LETTER_SUFFIX } from './dead-letter-topic.ts'
+import { toSentence } from '../schema/check-value.ts'
 import type { RejectedRecords } from './schema-gate.ts'
-import { toSentence } from './schema-gate.ts'
 import { WaiterForAll } from './waiter-for-all.ts'
 
 /** A batch of dead letters is closed when it has this size. */

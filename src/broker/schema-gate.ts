@@ -12,31 +12,21 @@ import {
   UNPACKED_BYTES_MAX,
 } from '../record/record-batch.ts'
 import type { RecordHeader } from '../record/record-batch.ts'
-import { JsonFault, parseGuardedJson } from '../schema/guarded-json.ts'
+import { findSchemaFault, RECORD_STEPS, toSentence } from '../schema/check-value.ts'
+import type { SchemaFault } from '../schema/check-value.ts'
 import { VALUE_LIMITS } from '../schema/limits.ts'
 import { WorkBudget } from '../schema/work-budget.ts'
 import { asInvalid, RecordsRefused } from './batch-intake.ts'
 import type { RecordFault } from './batch-intake.ts'
 import type { ActiveSchema, TopicSchemas } from './topic-schemas.ts'
 
-/** What checking one record may cost, and one batch, in steps of some 25 ns: fifty milliseconds at the very most. */
-const RECORD_STEPS = 200_000
+/** What checking one batch may cost, in steps of some 25 ns: fifty milliseconds at the very most. */
 const BATCH_STEPS = 1_500_000
 /** What it costs to take a record out of its batch, and each of its bytes out of JSON. */
 const STEPS_PER_RECORD = 10
 const STEPS_PER_BYTE = 0.25
 /** A batch may have a million records, and an answer must not be larger than what it answers. */
 const FAULTS_MAX = 100
-
-/** Why the value of a record does not fit. */
-export interface SchemaFault {
-  /** A keyword of JSON Schema, or `parse`, `too_large`, `too_deep`, `too_costly`. */
-  readonly reason: string
-  /** Where in the value, as a JSON Pointer. */
-  readonly pointer: string
-  /** A part of a sentence about what is at `pointer`. */
-  readonly message: string
-}
 
 /** A record that does not fit, copied out of its batch. */
 export interface RejectedRecord {
@@ -183,7 +173,8 @@ class BatchRun {
       )
     }
     const budget = new WorkBudget(RECORD_STEPS)
-    const fault = value === null && this.#takesTombstones ? undefined : findSchemaFault(value, this.#schema, budget)
+    const fault =
+      value === null && this.#takesTombstones ? undefined : findSchemaFault(value, this.#schema.compiled, budget)
     this.#stepsLeft -= RECORD_STEPS - Math.max(0, budget.left)
     if (fault === undefined) this.#valid++
     else this.#invalid++
@@ -196,27 +187,6 @@ class BatchRun {
     counts.valid += this.#valid
     counts.invalid += this.#invalid
   }
-}
-
-/** Says why a value does not fit a schema; undefined when it does. */
-export function findSchemaFault(
-  value: Buffer | null,
-  { compiled }: Pick<ActiveSchema, 'compiled'>,
-  budget = new WorkBudget(RECORD_STEPS),
-): SchemaFault | undefined {
-  if (value === null) return { reason: 'parse', pointer: '', message: 'there is no value' }
-  try {
-    const fault = compiled.findFault(parseGuardedJson(value, VALUE_LIMITS), budget)
-    return fault === undefined ? undefined : { reason: fault.keyword, pointer: fault.pointer, message: fault.message }
-  } catch (error) {
-    if (!(error instanceof JsonFault)) throw error
-    return { reason: error.reason, pointer: '', message: error.message }
-  }
-}
-
-/** What is wrong, in a sentence that begins with where. */
-export function toSentence({ pointer, message }: SchemaFault): string {
-  return pointer === '' ? message : `${pointer}: ${message}`
 }
 
 function describe(fault: SchemaFault, { version }: ActiveSchema): Omit<RecordFault, 'index'> {

@@ -63,6 +63,7 @@ export class TopicSchemas {
   readonly #counts = new Map<string, SchemaCounts>()
   readonly #active = new Map<string, ActiveSchema>()
   readonly #versions = new Map<string, { readonly topicId: string; readonly list: SchemaVersion[] }>()
+  #declared: ReadonlyMap<string, string> = new Map()
 
   constructor(parts: { readonly store: Store; readonly clock: Clock; readonly metrics: Metrics }) {
     this.#store = parts.store
@@ -101,13 +102,28 @@ export class TopicSchemas {
     return known?.topicId === topic.id ? known.list : []
   }
 
+  /** The file with the schema that the configuration declares for a topic. That one is set again whenever it is read. */
+  declaredIn(topicName: string): string | undefined {
+    return this.#declared.get(topicName)
+  }
+
+  /** Notes which topics' schemas the configuration declares, each with its file. */
+  declare(files: ReadonlyMap<string, string>): void {
+    this.#declared = files
+  }
+
   /**
    * Sets the schema of a topic. The same as is in force changes nothing; `isNew` is false then. For the mode `dlq` the
-   * dead letter topic is made first.
+   * dead letter topic is made first. A trial only says what would be.
    *
    * @throws BrokerError INVALID_CONFIG for a schema that is not taken; as `Topics.create`; KAFKA_STORAGE_ERROR
    */
-  async set(topics: Topics, topic: Topic, wish: SchemaWish): Promise<{ version: number; isNew: boolean }> {
+  async set(
+    topics: Topics,
+    topic: Topic,
+    wish: SchemaWish,
+    { isTrial = false }: { readonly isTrial?: boolean } = {},
+  ): Promise<{ version: number; isNew: boolean }> {
     const compiled = compileSchema(topic.name, wish)
     if (wish.mode === 'dlq') {
       if (isDeadLetterTopic(topic.name)) {
@@ -116,7 +132,7 @@ export class TopicSchemas {
           `Cannot set a schema of mode dlq for topic "${topic.name}": that is for dead letters itself; reject and warn can be set`,
         )
       }
-      await ensureDeadLetterTopic(topics, topic)
+      if (!isTrial) await ensureDeadLetterTopic(topics, topic)
     }
     const current = this.versions(topic).at(-1)
     const isSame =
@@ -125,6 +141,7 @@ export class TopicSchemas {
       current.mode === wish.mode &&
       current.draft === compiled.draft
     if (isSame) return { version: current.version, isNew: false }
+    if (isTrial) return { version: (current?.version ?? 0) + 1, isNew: true }
     const version = await this.#add(topic, { text: wish.text, mode: wish.mode, draft: compiled.draft })
     return { version, isNew: true }
   }

@@ -149,6 +149,8 @@ export async function applyTopicsFile(
     const { version, isNew } = await schemas.set(topics, topics.getExisting(name), schema)
     if (isNew) done.push(`set schema version ${version} of topic "${name}", mode ${schema.mode}: ${schema.path}`)
   }
+  const files = declarations.flatMap(({ name, schema }) => (schema === undefined ? [] : [[name, schema.path] as const]))
+  schemas.declare(new Map(files))
   return done
 }
 

@@ -18,3 +18,7 @@ export const GET_SCHEDULE = 19
 export const CANCEL_SCHEDULE = 20
 export const RESCHEDULE = 21
 export const SEND_SCHEDULE_NOW = 22
+export const GET_SCHEMA = 32
+export const SET_SCHEMA = 33
+export const UNSET_SCHEMA = 34
+export const CHECK_SCHEMA = 35

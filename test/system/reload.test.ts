@@ -88,3 +88,27 @@ test('without topics.yml a reload asks for nothing', async () => {
   await start()
   expect(await reload()).toBe('topics-reloaded: topics.yml asks for nothing new')
 })
+
+test('a changed schema file holds from SIGHUP on; a bad one is refused with its place, and the old one goes on', async () => {
+  const schema = join(directory, 'order.json')
+  const produce = async (value: string) => {
+    const records = [{ value: Buffer.from(value).toString('base64') }]
+    const { json } = await client.ask(2, { topic: 'orders', partition: 0, records })
+    return json.records?.[0]?.message ?? json.baseOffset
+  }
+  writeFileSync(schema, '{"type":"object"}')
+  writeTopics('topics:\n  - name: orders\n    schema: { file: order.json, mode: reject }\n')
+  await start()
+  expect(await produce('{}')).toBe(0)
+  expect(await produce('1')).toBe('it is a number: it must be object (schema version 1)')
+
+  writeFileSync(schema, '{"type":"number"}')
+  expect(await reload()).toContain('set schema version 2 of topic "orders", mode reject')
+  expect(await produce('1')).toBe(1)
+  expect(await produce('{}')).toBe('it is an object: it must be number (schema version 2)')
+
+  writeFileSync(schema, '{\n  "type": "number",\n  "maximum": "ten"\n}')
+  expect(await reload()).toContain(`topics-refused: ${schema}:3:14: maximum must be a number`)
+  expect(await produce('2')).toBe(2)
+  expect(await produce('{}')).toBe('it is an object: it must be number (schema version 2)')
+})

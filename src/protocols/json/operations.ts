@@ -15,6 +15,7 @@ import { listGroups } from './operations/list-groups.ts'
 import { listOffsets } from './operations/list-offsets.ts'
 import { metadata } from './operations/metadata.ts'
 import { cancelSchedule, getSchedule, listSchedules, reschedule, sendScheduleNow } from './operations/schedules.ts'
+import { checkSchema, getSchema, setSchema, unsetSchema } from './operations/schemas.ts'
 import type { OperationName } from './wire.ts'
 import { FRAME_TYPES } from './wire.ts'
 
@@ -46,6 +47,10 @@ const TABLE = {
   CANCEL_SCHEDULE: { requestClass: 'other', operation: cancelSchedule },
   RESCHEDULE: { requestClass: 'other', operation: reschedule },
   SEND_SCHEDULE_NOW: { requestClass: 'other', operation: sendScheduleNow },
+  GET_SCHEMA: { requestClass: 'other', operation: getSchema },
+  SET_SCHEMA: { requestClass: 'other', operation: setSchema },
+  UNSET_SCHEMA: { requestClass: 'other', operation: unsetSchema },
+  CHECK_SCHEMA: { requestClass: 'other', operation: checkSchema },
 } as const satisfies Record<Exclude<OperationName, OnBytes>, Omit<Entry, 'name'>>
 
 /** Every operation by its frame type, but for those that work on bytes and not on fields. */

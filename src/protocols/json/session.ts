@@ -25,7 +25,6 @@ export interface DoorParts {
   readonly batchFetcher: BatchFetcher
 }
 
-const LARGEST_TYPE = Math.max(...Object.values(FRAME_TYPES))
 const NO_PAYLOAD = Buffer.from('{}')
 
 /** One connection to the JSON door: starts each request when its turn has come and answers all in their order. */
@@ -96,7 +95,7 @@ export class JsonSession implements Session {
     if (!this.#queue.mayStart(requestClass)) return false
     const exchange = new Exchange(this.#queue, type, requestClass, this.#parts.meters.ofType(type))
     if (entry === undefined) {
-      const message = `Cannot take a frame of type ${type}: types 1 to ${LARGEST_TYPE} are known`
+      const message = `Cannot take a frame of type ${type}: no operation has that type`
       exchange.fail(new BrokerError('INVALID_REQUEST', message))
       return true
     }

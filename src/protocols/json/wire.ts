@@ -34,6 +34,10 @@ export const FRAME_TYPES = {
   CANCEL_SCHEDULE: 20,
   RESCHEDULE: 21,
   SEND_SCHEDULE_NOW: 22,
+  GET_SCHEMA: 32,
+  SET_SCHEMA: 33,
+  UNSET_SCHEMA: 34,
+  CHECK_SCHEMA: 35,
 } as const
 
 export type OperationName = keyof typeof FRAME_TYPES
@@ -141,6 +145,34 @@ export interface ScheduleDetails extends ScheduleOverview {
   readonly value: string | null
   readonly ts: number
   readonly headers: readonly RecordHeader[]
+}
+
+/** What becomes of records that do not fit the schema of their topic. */
+export const SCHEMA_MODE_NAMES = ['reject', 'dlq', 'warn'] as const
+export type SchemaModeName = (typeof SCHEMA_MODE_NAMES)[number]
+
+/** One version of a topic's schema, as a list shows it. */
+export interface SchemaVersionOverview {
+  readonly version: number
+  readonly mode: SchemaModeName
+  /** `7`, `2019-09` or `2020-12`. */
+  readonly draft: string
+  /** Unix milliseconds. */
+  readonly setAt: number
+  /** Of its text; null for a version from which on the topic has no schema. */
+  readonly bytes: number | null
+}
+
+/** Records that do not fit a schema for the same reason. */
+export interface SchemaFaultGroup {
+  /** A keyword of JSON Schema, or `parse`, `too_large`, `too_deep`, `too_costly`. */
+  readonly reason: string
+  /** A JSON Pointer in which `*` stands for any index of an array. */
+  readonly pointer: string
+  readonly message: string
+  readonly count: number
+  /** The first ones, five at most. */
+  readonly examples: readonly { readonly partition: number; readonly offset: number }[]
 }
 
 /** A part of a request that was refused. */
@@ -405,6 +437,43 @@ export interface Messages {
   readonly SEND_SCHEDULE_NOW: {
     request: { id: string }
     answer: { ok: true; topic: string; partition: number; dueAt: number }
+  }
+  readonly GET_SCHEMA: {
+    request: { topic: string; version?: number }
+    answer: {
+      topic: string
+      /** The version in force; null when the topic has no schema. */
+      active: number | null
+      /** Records that were checked with it or an earlier one since the broker was started. */
+      counts?: { valid: number; invalid: number }
+      /** The version that was asked for, or the last; absent when there never was one. */
+      version?: SchemaVersionOverview & { schema: string | null }
+      versions: readonly SchemaVersionOverview[]
+      /** The file that topics.yml names for the topic. */
+      declaredIn?: string
+    }
+  }
+  readonly SET_SCHEMA: {
+    request: { topic: string; schema: string; mode: SchemaModeName; draft?: string; dryRun?: boolean }
+    answer: { ok: true; version: number; changed: boolean; declaredIn?: string }
+  }
+  readonly UNSET_SCHEMA: {
+    request: { topic: string }
+    answer: { ok: true; changed: boolean; declaredIn?: string }
+  }
+  readonly CHECK_SCHEMA: {
+    request: { topic: string; schema?: string; draft?: string; last?: number }
+    answer: {
+      topic: string
+      /** The one that was tried; null for one that stood in the request. */
+      version: number | null
+      checked: number
+      valid: number
+      invalid: number
+      /** Whether there was time for all of the records. */
+      complete: boolean
+      faults: readonly SchemaFaultGroup[]
+    }
   }
   readonly BROKER_INFO: {
     request: object
