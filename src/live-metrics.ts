@@ -1,6 +1,7 @@
 import type { Clock } from './base/clock.ts'
 import type { FileSystem } from './base/file-system.ts'
 import type { TopicName } from './base/topic-name.ts'
+import type { Redrives } from './broker/dlq/redrives.ts'
 import type { Topics } from './broker/topics.ts'
 import type { DelayQueue } from './delay/delay-queue.ts'
 import type { CommittedOffsets } from './groups/committed-offsets.ts'
@@ -224,6 +225,23 @@ export function collectDelay(metrics: Metrics, delay: DelayQueue): void {
     let next = Number.POSITIVE_INFINITY
     for (const { nextDueAtMs = next } of delay.describe()) next = Math.min(next, nextDueAtMs)
     if (next !== Number.POSITIVE_INFINITY) emit(next / 1000)
+  }
+}
+
+/** Lets the metrics of dead letters read their states at each scrape. Every topic for dead letters has them. */
+export function collectRedrives(metrics: Metrics, redrives: Redrives): void {
+  metrics.dlqDepth.collect = (emit) => {
+    for (const { topic, open } of redrives.describe()) emit(open, topic)
+  }
+  metrics.dlqRedriven.collect = (emit) => {
+    for (const { topic, events } of redrives.describe()) {
+      emit(events.ok, topic, 'ok')
+      emit(events.rejectedAgain, topic, 'rejected_again')
+      emit(events.failed, topic, 'failed')
+    }
+  }
+  metrics.dlqDiscarded.collect = (emit) => {
+    for (const { topic, events } of redrives.describe()) emit(events.discarded, topic)
   }
 }
 

@@ -9,6 +9,7 @@ import type { Logger } from './base/logger.ts'
 import { silentLogger } from './base/logger.ts'
 import { Broker } from './broker/broker.ts'
 import { createDelayQueue } from './broker/create-delay-queue.ts'
+import { createRedrives } from './broker/dlq/create-redrives.ts'
 import { openTransactions } from './broker/open-transactions.ts'
 import { formatFlushPolicy, TOPIC_CONFIG } from './broker/topic-config.ts'
 import type { TopicSettings } from './broker/topic-config.ts'
@@ -26,7 +27,7 @@ import type { GroupOptions } from './groups/group-options.ts'
 import { HttpStart } from './http-start.ts'
 import { ApiAccess } from './http/api-access.ts'
 import type { TestControls } from './http/test-controls.ts'
-import { collectDelay, collectFromState, collectTransactions } from './live-metrics.ts'
+import { collectDelay, collectFromState, collectRedrives, collectTransactions } from './live-metrics.ts'
 import { SegmentLogEngine } from './log/segment-log-engine.ts'
 import { Metrics } from './metrics/metrics.ts'
 import type { RefusableProtocol } from './net/faults.ts'
@@ -306,7 +307,10 @@ async function openLog(parts: {
     const brokerSettings = settingsOfBroker(config)
     const delay = createDelayQueue({ store, engine, clock, machineClock, logger, metrics }, () => topics)
     const schemas = new TopicSchemas({ store, clock, metrics })
-    const topics: Topics = new Topics({ store, engine, committedOffsets, delay, schemas, clock, brokerSettings })
+    const { unpackedBytesMax } = config
+    const redrives = createRedrives({ store, engine, clock, logger, schemas, unpackedBytesMax }, () => topics)
+    const withTopics = { committedOffsets, delay, schemas, redrives }
+    const topics: Topics = new Topics({ store, engine, ...withTopics, clock, brokerSettings })
     await topics.load()
     schemas.load(topics)
     const groups = new GroupCoordinator({
@@ -340,6 +344,9 @@ async function openLog(parts: {
     await delay.open()
     metrics.scheduledLimit.set(config.delayRecordsMax)
     collectDelay(metrics, delay)
+    opened.add('the redrives', () => redrives.close())
+    redrives.open()
+    collectRedrives(metrics, redrives)
     state.store = store
     state.engine = engine
     return {
@@ -351,6 +358,7 @@ async function openLog(parts: {
       transactions,
       delay,
       schemas,
+      redrives,
       identity: {
         version: VERSION,
         clusterId: await readClusterId(store),

@@ -44,7 +44,7 @@ const ROOMS: Record<string, readonly string[] | 'anything'> = {
     'src/record',
     'src/metrics',
   ],
-  'src/protocols/json': DOOR,
+  'src/protocols/json': [...DOOR, 'src/schema/json-edit.ts'],
   'src/protocols/kafka': DOOR,
   'src/http': [
     'src/broker',

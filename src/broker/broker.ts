@@ -18,6 +18,7 @@ import type { LogWatch } from './log-watches.ts'
 import { LogWatches } from './log-watches.ts'
 import { ensureDeadLetterTopic } from './dead-letter-topic.ts'
 import { DeadLetters } from './dead-letters.ts'
+import type { Redrives } from './dlq/redrives.ts'
 import { KeylessPartitioner } from './partitioner.ts'
 import { SchemaGate } from './schema-gate.ts'
 import { SchemaTrials } from './schema-trial.ts'
@@ -81,6 +82,7 @@ export interface BrokerParts {
   readonly transactions: TransactionCoordinator
   readonly delay: DelayQueue
   readonly schemas: TopicSchemas
+  readonly redrives: Redrives
   readonly metrics: Metrics
   readonly identity: BrokerIdentity
   /** The most that the records of a compressed batch may grow to when they must be looked into. */
@@ -112,6 +114,8 @@ export class Broker {
   /** What a schema would have said of records that are stored. */
   readonly schemaTrials: SchemaTrials
   readonly deadLetters: DeadLetters
+  /** What becomes of them afterwards. */
+  readonly redrives: Redrives
   /** Where each door listens; filled in as they open. */
   readonly addresses = new Map<string, string>()
   readonly #engine: LogEngine
@@ -132,6 +136,7 @@ export class Broker {
     this.delayed = new DelayedProduce(parts.delay, parts.unpackedBytesMax)
     const { schemas, clock, metrics, unpackedBytesMax } = parts
     this.schemas = schemas
+    this.redrives = parts.redrives
     this.gate = new SchemaGate({ schemas, clock, metrics, unpackedBytesMax })
     const findLog = (topic: string, partition: number) => this.findLog(topic, partition)
     this.schemaTrials = new SchemaTrials({ clock, findLog, unpackedBytesMax })

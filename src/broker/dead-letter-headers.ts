@@ -21,6 +21,11 @@ export const DEAD_LETTER_HEADERS = {
   group: 'cafelog-dlq-group',
 } as const
 
+/** How often a record was sent again from a dead letter topic. */
+export const REDRIVE_COUNT_HEADER = 'cafelog-redrive-count'
+/** Which dead letter it was the last time: `topic/partition@offset`. */
+export const REDRIVE_OF_HEADER = 'cafelog-redrive-of'
+
 const DEAD_LETTER_PREFIX = 'cafelog-dlq-'
 const MESSAGE_CHARACTERS_MAX = 1_000
 
@@ -53,6 +58,23 @@ export function toDeadLetterHeaders(headers: readonly RecordHeader[], cause: Dea
     [DEAD_LETTER_HEADERS.lastFailure, String(failedAtMs)],
   ]
   return [...withoutDeadLetterHeaders(headers), ...toHeaders(added)]
+}
+
+/**
+ * The headers of a dead letter that is sent again: its own, without those that said why it was one, but for how often it has
+ * failed and when first, so that this goes on if it fails again; behind them `added`.
+ */
+export function toRedrivenHeaders(
+  headers: readonly RecordHeader[],
+  without: readonly string[],
+  added: Readonly<Record<string, string>>,
+): RecordHeader[] {
+  const { attempts, firstFailure } = DEAD_LETTER_HEADERS
+  const kept = headers.filter(({ key }) => {
+    if (key === attempts || key === firstFailure) return true
+    return !key.startsWith(DEAD_LETTER_PREFIX) && !without.includes(key) && !Object.hasOwn(added, key)
+  })
+  return [...kept, ...toHeaders(Object.entries(added))]
 }
 
 /** The text of a header, the last one of that name. */

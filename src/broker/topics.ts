@@ -9,6 +9,7 @@ import type { CommittedOffsets } from '../groups/committed-offsets.ts'
 import type { DelayQueue } from '../delay/delay-queue.ts'
 import type { LogConfig, LogEngine, PartitionLog } from '../log/log-engine.ts'
 import type { Store } from '../store/store.ts'
+import type { Redrives } from './dlq/redrives.ts'
 import {
   checkTopicConfigName,
   describeTopicConfig,
@@ -81,6 +82,8 @@ export interface TopicsParts {
   readonly delay?: Pick<DelayQueue, 'removeTopic'>
   /** Whose schemas go with their topic. */
   readonly schemas?: Pick<TopicSchemas, 'removeTopic'>
+  /** Which know what became of the records of a dead letter topic. */
+  readonly redrives?: Pick<Redrives, 'removeTopic'>
   readonly clock: Clock
   /** Settings of all topics that do not have their own. */
   readonly brokerSettings?: TopicSettings
@@ -110,6 +113,7 @@ export class Topics {
   readonly #committedOffsets: Pick<CommittedOffsets, 'removeTopic'>
   readonly #delay: Pick<DelayQueue, 'removeTopic'> | undefined
   readonly #schemas: Pick<TopicSchemas, 'removeTopic'> | undefined
+  readonly #redrives: Pick<Redrives, 'removeTopic'> | undefined
   readonly #clock: Clock
   readonly #brokerSettings: TopicSettings
   readonly #partitionsMax: number
@@ -133,6 +137,7 @@ export class Topics {
     this.#committedOffsets = parts.committedOffsets
     this.#delay = parts.delay
     this.#schemas = parts.schemas
+    this.#redrives = parts.redrives
     this.#clock = parts.clock
     this.#brokerSettings = parts.brokerSettings ?? NO_SETTINGS
     this.#partitionsMax = parts.partitionsMax ?? PARTITIONS_MAX
@@ -395,6 +400,7 @@ export class Topics {
       await this.#committedOffsets.removeTopic(name)
       await this.#delay?.removeTopic(name)
       await this.#schemas?.removeTopic(name)
+      await this.#redrives?.removeTopic(name)
       await this.#store.commit([{ table: 'topics', key: name, value: undefined }])
     } catch (error) {
       throw toStorageError(`delete topic "${name}"`, error)

@@ -347,6 +347,20 @@ export class Metrics {
     "Records that did not fit their topic's schema and went to its dead letter topic, by what they came for and why",
     ['topic', 'reason'],
   )
+  /** Live. topic (for dead letters) */
+  readonly dlqDepth = this.#gauges(
+    'cafelog_dlq_depth',
+    'Dead letters of a topic that are open: not redriven and not discarded',
+    ['topic'],
+  )
+  /** Live. topic (for dead letters), result `ok` | `rejected_again` | `failed` */
+  readonly dlqRedriven = this.#counters(
+    'cafelog_dlq_redriven_total',
+    'Dead letters that were to be sent again, by what became of them',
+    ['topic', 'result'],
+  )
+  /** Live. topic (for dead letters) */
+  readonly dlqDiscarded = this.#counters('cafelog_dlq_discarded_total', 'Dead letters that were discarded', ['topic'])
 
   constructor() {
     // Series that are known from the start are there from the start, so that rates and alerts work on the first event.

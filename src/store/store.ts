@@ -12,6 +12,9 @@ export const TABLES = [
   'schedule_points',
   'schedule_producers',
   'schemas',
+  'dead_letters',
+  'dead_letter_partitions',
+  'redrives',
 ] as const
 export type TableName = (typeof TABLES)[number]
 

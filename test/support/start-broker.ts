@@ -9,6 +9,7 @@ import type { Logger } from '../../src/base/logger.ts'
 import { silentLogger } from '../../src/base/logger.ts'
 import { Broker } from '../../src/broker/broker.ts'
 import { createDelayQueue } from '../../src/broker/create-delay-queue.ts'
+import { createRedrives } from '../../src/broker/dlq/create-redrives.ts'
 import { openTransactions } from '../../src/broker/open-transactions.ts'
 import { parseTopicSettings } from '../../src/broker/topic-config.ts'
 import { TopicSchemas } from '../../src/broker/topic-schemas.ts'
@@ -99,7 +100,9 @@ export async function startTestBroker(
   const brokerSettings = parseTopicSettings({ 'retention.ms': '-1', ...options.settings })
   const delay = createDelayQueue({ store, engine, clock, logger, metrics }, () => topics)
   const schemas = new TopicSchemas({ store, clock, metrics })
-  const topics: Topics = new Topics({ store, engine, committedOffsets, delay, schemas, clock, brokerSettings })
+  const redrives = createRedrives({ store, engine, clock, logger, schemas }, () => topics)
+  const withTopics = { committedOffsets, delay, schemas, redrives }
+  const topics: Topics = new Topics({ store, engine, ...withTopics, clock, brokerSettings })
   await topics.load()
   schemas.load(topics)
   const groups = new GroupCoordinator({ store, clock, committedOffsets, logger })
@@ -107,6 +110,7 @@ export async function startTestBroker(
   const producerIds = new ProducerIds(store)
   const transactions = openTransactions({ store, engine, topics, groups, producerIds, clock, metrics, logger })
   await delay.open()
+  redrives.open()
   const identity = {
     version: '0.0.0-test',
     clusterId: 'test-cluster',
@@ -124,6 +128,7 @@ export async function startTestBroker(
     transactions,
     delay,
     schemas,
+    redrives,
     metrics,
     identity,
   })
@@ -142,6 +147,7 @@ export async function startTestBroker(
       await listener.drain(1_000)
       groups.close()
       transactions.close()
+      await redrives.close()
       await delay.close()
       await engine.close()
       await store.close()

@@ -107,6 +107,27 @@ export class Fields {
     })
   }
 
+  /** Any JSON, null too. */
+  json(name: string): unknown {
+    if (Object.hasOwn(this.#object, name)) return this.#object[name]
+    return this.#missing(name, 'a value is needed')
+  }
+
+  /** Any array; its items are for others to look at. */
+  optionalList(name: string): readonly unknown[] | undefined {
+    const value = this.#get(name)
+    if (value === undefined || Array.isArray(value)) return value
+    throw this.#wrong(name, value, 'an array is needed')
+  }
+
+  /** One of a few words. */
+  optionalChoice<Word extends string>(name: string, words: readonly Word[]): Word | undefined {
+    const text = this.optionalText(name)
+    const found = words.find((word) => word === text)
+    if (text === undefined || found !== undefined) return found
+    throw this.#wrong(name, text, `one of these is needed: ${words.join(', ')}`)
+  }
+
   /** What a producer waits for; everything when it does not say. */
   acks(): 0 | 1 | 'all' {
     switch (this.#get('acks')) {

@@ -5,6 +5,7 @@ import { alterTopic } from './operations/alter-topic.ts'
 import { brokerInfo } from './operations/broker-info.ts'
 import { commit } from './operations/commit.ts'
 import { createTopic } from './operations/create-topic.ts'
+import { checkDeadLetters, getDeadLetter, listDeadLetters } from './operations/dead-letters.ts'
 import { deleteOffsets } from './operations/delete-offsets.ts'
 import { deleteRecords } from './operations/delete-records.ts'
 import { deleteTopic } from './operations/delete-topic.ts'
@@ -14,6 +15,7 @@ import { initProducerId } from './operations/init-producer-id.ts'
 import { listGroups } from './operations/list-groups.ts'
 import { listOffsets } from './operations/list-offsets.ts'
 import { metadata } from './operations/metadata.ts'
+import { cancelRedrive, discardDeadLetters, listRedrives, redrive } from './operations/redrives.ts'
 import { cancelSchedule, getSchedule, listSchedules, reschedule, sendScheduleNow } from './operations/schedules.ts'
 import { checkSchema, getSchema, setSchema, unsetSchema } from './operations/schemas.ts'
 import type { OperationName } from './wire.ts'
@@ -47,6 +49,13 @@ const TABLE = {
   CANCEL_SCHEDULE: { requestClass: 'other', operation: cancelSchedule },
   RESCHEDULE: { requestClass: 'other', operation: reschedule },
   SEND_SCHEDULE_NOW: { requestClass: 'other', operation: sendScheduleNow },
+  LIST_DEAD_LETTERS: { requestClass: 'other', operation: listDeadLetters },
+  GET_DEAD_LETTER: { requestClass: 'other', operation: getDeadLetter },
+  CHECK_DEAD_LETTERS: { requestClass: 'other', operation: checkDeadLetters },
+  REDRIVE: { requestClass: 'other', operation: redrive },
+  DISCARD_DEAD_LETTERS: { requestClass: 'other', operation: discardDeadLetters },
+  LIST_REDRIVES: { requestClass: 'other', operation: listRedrives },
+  CANCEL_REDRIVE: { requestClass: 'other', operation: cancelRedrive },
   GET_SCHEMA: { requestClass: 'other', operation: getSchema },
   SET_SCHEMA: { requestClass: 'other', operation: setSchema },
   UNSET_SCHEMA: { requestClass: 'other', operation: unsetSchema },

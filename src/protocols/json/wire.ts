@@ -34,6 +34,13 @@ export const FRAME_TYPES = {
   CANCEL_SCHEDULE: 20,
   RESCHEDULE: 21,
   SEND_SCHEDULE_NOW: 22,
+  LIST_DEAD_LETTERS: 25,
+  GET_DEAD_LETTER: 26,
+  CHECK_DEAD_LETTERS: 27,
+  REDRIVE: 28,
+  DISCARD_DEAD_LETTERS: 29,
+  LIST_REDRIVES: 30,
+  CANCEL_REDRIVE: 31,
   GET_SCHEMA: 32,
   SET_SCHEMA: 33,
   UNSET_SCHEMA: 34,
@@ -145,6 +152,117 @@ export interface ScheduleDetails extends ScheduleOverview {
   readonly value: string | null
   readonly ts: number
   readonly headers: readonly RecordHeader[]
+}
+
+/** What has become of a dead letter. */
+export type LetterState = 'open' | 'redriven' | 'discarded'
+
+/** Which dead letters are meant: all that is given must fit. */
+export interface LetterSelection {
+  readonly reasons?: readonly string[]
+  /** Where in the value the fault was, as a JSON Pointer. */
+  readonly pointer?: string
+  /** The topic that the record was sent to. */
+  readonly origin?: string
+  readonly group?: string
+  /** Became a dead letter then or later, Unix milliseconds. */
+  readonly fromTime?: number
+  /** Became a dead letter before then. */
+  readonly toTime?: number
+  /** These only: `partition@offset`. */
+  readonly ids?: readonly string[]
+}
+
+/** One change to the value of a dead letter, before it is sent again. Places are JSON Pointers. */
+export type LetterRepair =
+  | { readonly op: 'set'; readonly path: string; readonly value: unknown }
+  | { readonly op: 'rename'; readonly from: string; readonly to: string }
+  | { readonly op: 'remove'; readonly path: string }
+
+/** How dead letters are to be sent again. */
+export interface LetterOrder {
+  /** The topic to send them to; each to the one that it came from when absent. */
+  readonly to?: string
+  readonly repair?: readonly LetterRepair[]
+  /** Also those that were redriven three times already. */
+  readonly force?: boolean
+}
+
+/** How many dead letters of a topic are in which state. */
+export interface LetterTopic {
+  /** The dead letter topic. */
+  readonly topic: string
+  readonly partitions: number
+  readonly open: number
+  readonly redriven: number
+  readonly discarded: number
+  /** When the first of the open ones became one, Unix milliseconds; null when there is none. */
+  readonly oldest: number | null
+}
+
+/** A dead letter, as a list shows it. What its headers do not say is null. */
+export interface LetterOverview {
+  /** `partition@offset`. */
+  readonly id: string
+  readonly partition: number
+  readonly offset: number
+  readonly state: LetterState
+  /** When it became one, Unix milliseconds. */
+  readonly time: number
+  readonly reason: string | null
+  readonly message: string | null
+  readonly pointer: string | null
+  /** `topic/partition@offset` */
+  readonly origin: string | null
+  readonly group: string | null
+  readonly attempts: number | null
+  readonly redriveCount: number
+  readonly key: string | null
+  /** -1 when the value is null. */
+  readonly valueBytes: number
+}
+
+/** All of a dead letter. */
+export interface LetterDetails extends LetterOverview {
+  readonly value: string | null
+  /** The record's own timestamp. */
+  readonly ts: number
+  readonly headers: readonly RecordHeader[]
+  /** The redrive or discard that gave it its state; null while it is open. */
+  readonly redrive: number | null
+}
+
+/** Why a dead letter would not be sent, or was not. */
+export interface LetterProblem {
+  /** `partition@offset`. */
+  readonly id: string
+  readonly reason: string
+  readonly pointer: string
+  readonly message: string
+}
+
+/** A redrive or discard: what was asked for, by whom, and how far it is. */
+export interface RedriveOverview {
+  readonly id: number
+  readonly kind: 'redrive' | 'discard'
+  readonly topic: string
+  readonly state: 'running' | 'cancelling' | 'done' | 'cancelled'
+  readonly by: string
+  readonly note: string
+  readonly startedAt: number
+  readonly endedAt: number | null
+  readonly filter: LetterSelection
+  readonly to: string | null
+  readonly rate: number | null
+  /** Sent again, or discarded. */
+  readonly done: number
+  readonly rejected: number
+  readonly refused: number
+  readonly failed: number
+  /** Offsets that are still to be looked at. */
+  readonly left: number
+  /** The first dead letters that stay. */
+  readonly problems: readonly LetterProblem[]
 }
 
 /** What becomes of records that do not fit the schema of their topic. */
@@ -438,6 +556,51 @@ export interface Messages {
     request: { id: string }
     answer: { ok: true; topic: string; partition: number; dueAt: number }
   }
+  readonly LIST_DEAD_LETTERS: {
+    request: LetterSelection & {
+      /** The dead letter topic, or the topic that it belongs to; without it the topics are listed, and no letters. */
+      topic?: string
+      state?: LetterState | 'all'
+      limit?: number
+      /** The `next` of an earlier answer. */
+      after?: string
+      /** Counts by reason in place of the letters. */
+      summary?: boolean
+    }
+    answer: {
+      topics: readonly LetterTopic[]
+      letters?: readonly LetterOverview[]
+      reasons?: readonly { reason: string; pointer: string; count: number }[]
+      next?: string
+    }
+  }
+  readonly GET_DEAD_LETTER: { request: { topic: string; partition: number; offset: number }; answer: LetterDetails }
+  readonly CHECK_DEAD_LETTERS: {
+    request: LetterSelection & LetterOrder & { topic: string; after?: string }
+    answer: {
+      /** How many would be sent. */
+      sendable: number
+      rejected: number
+      refused: number
+      failed: number
+      problems: readonly LetterProblem[]
+      next?: string
+    }
+  }
+  readonly REDRIVE: {
+    request: LetterSelection &
+      LetterOrder & { topic: string; rate?: number; limit?: number; by?: string; note?: string }
+    answer: { ok: true; redrive: RedriveOverview }
+  }
+  readonly DISCARD_DEAD_LETTERS: {
+    request: LetterSelection & { topic: string; limit?: number; by?: string; note?: string }
+    answer: { ok: true; redrive: RedriveOverview }
+  }
+  readonly LIST_REDRIVES: {
+    request: { topic?: string; id?: number; limit?: number }
+    answer: { redrives: readonly RedriveOverview[] }
+  }
+  readonly CANCEL_REDRIVE: { request: { id: number }; answer: { ok: true; redrive: RedriveOverview } }
   readonly GET_SCHEMA: {
     request: { topic: string; version?: number }
     answer: {
