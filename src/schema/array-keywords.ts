@@ -5,6 +5,13 @@ import type { Compiler } from './keywords.ts'
 import { own } from './schema-document.ts'
 import type { SchemaObject } from './schema-document.ts'
 
+/** What it costs to note an item, or a value within it, to know it again. */
+const STEPS_PER_VALUE = 4
+
+/** V8 hashes longer texts by their length alone: those of one length are compared with each other, so many characters a step. */
+const HASHED_CHARACTERS_MAX = 16_000
+const CHARACTERS_PER_STEP = 512
+
 /** What schemas say of arrays, but for `unevaluatedItems`. */
 export function compileArrayKeywords(schema: SchemaObject, compiler: Compiler): Check[] {
   return [...compileCounts(schema, compiler), ...compileItems(schema, compiler), ...compileContains(schema, compiler)]
@@ -28,9 +35,18 @@ function compileCounts(schema: SchemaObject, { document }: Compiler): Check[] {
   if (isUnique === true) {
     checks.push((value, run) => {
       if (!Array.isArray(value)) return true
+      const simple = new Set<unknown>()
       const texts = new Set<string>()
-      for (const item of value) texts.add(toCanonicalJson(item, (count) => run.budget.charge(2 * count)))
-      return texts.size === value.length || run.fail('uniqueItems', 'some of its items are equal')
+      let longTexts = 0
+      run.budget.charge(STEPS_PER_VALUE * value.length)
+      for (const item of value as readonly unknown[]) {
+        if (typeof item === 'string' && item.length > HASHED_CHARACTERS_MAX) {
+          run.budget.charge((++longTexts * item.length) / CHARACTERS_PER_STEP)
+        }
+        if (typeof item !== 'object' || item === null) simple.add(item)
+        else texts.add(toCanonicalJson(item, (count) => run.budget.charge(STEPS_PER_VALUE * count)))
+      }
+      return simple.size + texts.size === value.length || run.fail('uniqueItems', 'some of its items are equal')
     })
   }
   return checks
@@ -91,8 +107,10 @@ function compileContains(schema: SchemaObject, compiler: Compiler): Check[] {
     (value, run, seen) => {
       if (!Array.isArray(value)) return true
       let count = 0
-      for (const [index, item] of value.entries()) {
-        if (!check(item, run, undefined)) continue
+      const items: readonly unknown[] = value
+      for (let index = 0; index < items.length; index++) {
+        run.budget.charge(noting && seen !== undefined ? STEPS_PER_VALUE : 1)
+        if (!check(items[index], run, undefined)) continue
         count++
         if (noting) seen?.items.add(index)
         if (count > most)

@@ -2,6 +2,9 @@ import { NESTING_MAX } from './limits.ts'
 import type { WorkBudget } from './work-budget.ts'
 import { WorkExceeded } from './work-budget.ts'
 
+/** What it costs to note one member or item more. */
+const NOTED_STEPS = 4
+
 /** What keywords have looked at of one array or object, for `unevaluatedItems` and `unevaluatedProperties`. */
 export class Evaluated {
   allProperties = false
@@ -10,7 +13,9 @@ export class Evaluated {
   itemsBelow = 0
   readonly items = new Set<number>()
 
-  add(other: Evaluated): void {
+  /** @throws WorkExceeded */
+  add(other: Evaluated, budget: WorkBudget): void {
+    budget.charge(NOTED_STEPS * (other.properties.size + other.items.size))
     this.allProperties ||= other.allProperties
     for (const name of other.properties) this.properties.add(name)
     this.itemsBelow = Math.max(this.itemsBelow, other.itemsBelow)

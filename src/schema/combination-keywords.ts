@@ -1,6 +1,6 @@
 import type { Check } from './check-run.ts'
 import { Evaluated } from './check-run.ts'
-import { isMembers, listOf } from './keyword-values.ts'
+import { isMembers, keysOf, listOf } from './keyword-values.ts'
 import type { Compiler } from './keywords.ts'
 import { own } from './schema-document.ts'
 import type { SchemaObject } from './schema-document.ts'
@@ -37,7 +37,7 @@ function anyOf(checks: readonly Check[]): Check {
       const looked = branch(seen)
       if (!check(value, run, looked)) continue
       if (seen === undefined || looked === undefined) return true
-      seen.add(looked)
+      seen.add(looked, run.budget)
       fits = true
     }
     return fits || run.fail('anyOf', message)
@@ -51,7 +51,7 @@ function oneOf(checks: readonly Check[]): Check {
       const looked = branch(seen)
       if (!check(value, run, looked)) continue
       if (++count > 1) return run.fail('oneOf', 'it fits more than one of the kinds of which it must be one')
-      if (looked !== undefined) seen?.add(looked)
+      if (looked !== undefined) seen?.add(looked, run.budget)
     }
     return count === 1 || run.fail('oneOf', `it fits none of the ${checks.length} kinds of which it must be one`)
   }
@@ -71,7 +71,7 @@ function compileCondition(schema: SchemaObject, compiler: Compiler): Check[] {
     (value, run, seen) => {
       const looked = branch(seen)
       const fits = check(value, run, looked)
-      if (fits && looked !== undefined) seen?.add(looked)
+      if (fits && looked !== undefined) seen?.add(looked, run.budget)
       const next = fits ? then : otherwise
       return next === undefined || next(value, run, seen)
     },
@@ -92,8 +92,7 @@ export function compileUnevaluated(schema: SchemaObject, compiler: Compiler, inn
     const looked = new Evaluated()
     if (!inner(value, run, looked)) return false
     if (checkProperty !== undefined && isMembers(value)) {
-      for (const name of Object.keys(value)) {
-        run.budget.charge(1)
+      for (const name of keysOf(value, run.budget)) {
         if (looked.hasProperty(name) || checkProperty(value[name], run, undefined)) continue
         if (properties === false) run.fail('unevaluatedProperties', 'it is not one of the properties that may be there')
         return run.within(name)
@@ -109,7 +108,7 @@ export function compileUnevaluated(schema: SchemaObject, compiler: Compiler, inn
       }
       looked.itemsBelow = value.length
     }
-    seen?.add(looked)
+    seen?.add(looked, run.budget)
     return true
   }
 }

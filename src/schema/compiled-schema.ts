@@ -4,6 +4,7 @@ import { escapePointerToken } from './json-place.ts'
 import { compileUnevaluated } from './combination-keywords.ts'
 import { compileKeywords } from './keywords.ts'
 import type { Compiler } from './keywords.ts'
+import { SCHEMA_LIMITS } from './limits.ts'
 import { own, SchemaDocument, SchemaRefused, withPlace } from './schema-document.ts'
 import type { Draft, SchemaNode, SchemaObject } from './schema-document.ts'
 import type { WorkBudget } from './work-budget.ts'
@@ -19,6 +20,8 @@ export interface ValueFault {
   readonly message: string
 }
 
+/** So many resources on the way here are looked at in one step of the budget. */
+const SCOPES_PER_STEP = 4
 /** A pointer is cut here: it consists of names that somebody sent. */
 const POINTER_CHARACTERS_MAX = 500
 
@@ -93,13 +96,22 @@ class Linked {
   }
 }
 
-const FITS: Check = () => true
-const NOTHING_FITS: Check = (_value, run) => run.fail('false', 'the schema allows nothing here')
+const NO_CHECK: Check = () => true
+/** The schemas true and false: there may be a thousand of them for each item. */
+const FITS: Check = (_value, run) => {
+  run.budget.charge(1)
+  return true
+}
+const NOTHING_FITS: Check = (_value, run) => {
+  run.budget.charge(1)
+  return run.fail('false', 'the schema allows nothing here')
+}
 
 class SchemaCompiler implements Compiler {
   readonly document: SchemaDocument
   readonly #linked = new Map<SchemaObject, Linked>()
   readonly #queue: SchemaObject[] = []
+  #dynamicTargets = 0
 
   constructor(document: SchemaDocument) {
     this.document = document
@@ -141,10 +153,15 @@ class SchemaCompiler implements Compiler {
   #dynamically(fixed: Check, find: (scope: string) => SchemaNode | undefined): Check {
     const found = new Map<string, Check | undefined>()
     for (const scope of this.document.bases()) {
+      if (++this.#dynamicTargets > SCHEMA_LIMITS.dynamicTargetsMax) {
+        const message = `the dynamic references could lead to more than ${SCHEMA_LIMITS.dynamicTargetsMax} places`
+        throw new SchemaRefused('', message)
+      }
       const node = find(scope)
       if (node !== undefined) found.set(scope, this.compile(node, undefined))
     }
     return (value, run, seen) => {
+      run.budget.charge(run.scope.length / SCOPES_PER_STEP)
       const scope = run.scope.find((passed) => found.has(passed))
       const check = (scope === undefined ? undefined : found.get(scope)) ?? fixed
       return check(value, run, seen)
@@ -191,7 +208,7 @@ function isRecursive(node: SchemaNode | undefined): boolean {
 }
 
 function all(checks: readonly Check[]): Check {
-  if (checks.length === 0) return FITS
+  if (checks.length === 0) return NO_CHECK
   if (checks.length === 1) return checks[0]
   if (checks.length === 2) {
     const [first, second] = checks

@@ -167,10 +167,19 @@ function isUriTemplate(text: string): boolean {
 
 const POINTER = /^(?:\/(?:[^~/]|~[01])*)*$/
 
-/** An expression that is only read, never applied, may look around and back. */
+/** An escape with what belongs to it; one of a property of Unicode by name. */
+const ESCAPE = /\\(?:[pP]\{(?:\w+=)?\w+\}|[^])/g
+
+/**
+ * An expression that is only read, never applied, may look around and back. Properties of Unicode, for which the engine would
+ * make a list of hundreds of ranges each time, are taken whatever their name is.
+ */
 function isPattern(text: string): boolean {
   try {
-    void new RegExp(text, 'u')
+    void new RegExp(
+      text.replaceAll(ESCAPE, (escape) => (/^\\[pP]\{/.test(escape) ? '\\d' : escape)),
+      'u',
+    )
     return true
   } catch {
     return false

@@ -1,6 +1,7 @@
 import { own, SchemaRefused } from './schema-document.ts'
 import type { SchemaDocument, SchemaObject } from './schema-document.ts'
 import { escapePointerToken } from './json-place.ts'
+import type { WorkBudget } from './work-budget.ts'
 
 // The value of a keyword, checked to be of the kind that JSON Schema asks for. Undefined when the keyword is not there.
 
@@ -62,6 +63,21 @@ export function nameType(value: unknown): string {
   if (Array.isArray(value)) return 'an array'
   if (typeof value === 'object') return 'an object'
   return typeof value === 'boolean' ? 'a boolean' : `a ${typeof value}`
+}
+
+/** Objects with more members than this are kept as hash tables, of which a list of keys has to be made. */
+const SMALL_OBJECT_KEYS = 100
+const STEPS_PER_KEY = 4
+
+/**
+ * The keys of an object, charged to the budget.
+ *
+ * @throws WorkExceeded
+ */
+export function keysOf(value: Readonly<Record<string, unknown>>, budget: WorkBudget): readonly string[] {
+  const keys = Object.keys(value)
+  budget.charge(keys.length > SMALL_OBJECT_KEYS ? STEPS_PER_KEY * keys.length : keys.length)
+  return keys
 }
 
 /** An object of JSON, and no array. */

@@ -8,6 +8,10 @@ export const SCHEMA_LIMITS = {
   /** Values of JSON in all of the document: what `enum` lists counts here. */
   valuesMax: 10_000,
   patternCharactersMax: 1_000,
+  /** Of the programs that all of its patterns are made into, together; a class with `\p{…}` counts as 2,000. */
+  patternStepsMax: 100_000,
+  /** Places that its dynamic references could lead to, together. */
+  dynamicTargetsMax: 5_000,
 } as const
 
 /** What the value of a record may be that is checked against a schema. */

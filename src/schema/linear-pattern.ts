@@ -33,6 +33,7 @@ export class LinearPattern {
   #states: number[] = []
   #nextStates: number[] = []
   #isMatched = false
+  #visited = 0
 
   /** @throws PatternRefused */
   constructor(source: string) {
@@ -44,6 +45,11 @@ export class LinearPattern {
     this.#marks = new Int32Array(this.#program.length)
     this.#native = toNative(source, node)
     this.#nativeCost = this.#program.length
+  }
+
+  /** How large its program is. */
+  get steps(): number {
+    return this.#program.length
   }
 
   /**
@@ -71,9 +77,10 @@ export class LinearPattern {
       const states = this.#states
       const next = this.#nextStates
       next.length = 0
+      this.#visited = 0
       for (const state of states) this.#follow(state, before, codePoint, next)
       this.#follow(0, before, codePoint, next)
-      budget.charge(STATE_STEPS * (1 + next.length))
+      budget.charge(STATE_STEPS * (1 + next.length) + this.#visited)
       if (this.#isMatched) return true
       if (codePoint === -1) return false
       states.length = 0
@@ -93,6 +100,7 @@ export class LinearPattern {
     for (let state = stack.pop(); state !== undefined; state = stack.pop()) {
       if (this.#marks[state] === this.#mark) continue
       this.#marks[state] = this.#mark
+      this.#visited++
       const step = this.#program[state]
       switch (step.kind) {
         case 'character':

@@ -1,6 +1,6 @@
 import type { Check } from './check-run.ts'
 import { escapePointerToken } from './json-place.ts'
-import { countOf, isMembers, namedOf, textsOf } from './keyword-values.ts'
+import { countOf, isMembers, keysOf, namedOf, textsOf } from './keyword-values.ts'
 import type { Compiler } from './keywords.ts'
 import type { LinearPattern } from './linear-pattern.ts'
 import { own } from './schema-document.ts'
@@ -21,25 +21,33 @@ export function compileObjectKeywords(schema: SchemaObject, compiler: Compiler):
 
 function compileCounts(schema: SchemaObject, { document }: Compiler): Check[] {
   const checks: Check[] = []
-  for (const name of textsOf(schema, 'required', document) ?? []) {
+  const required = textsOf(schema, 'required', document) ?? []
+  if (required.length > 0) {
     checks.push((value, run) => {
-      if (!isMembers(value) || Object.hasOwn(value, name)) return true
-      run.fail('required', 'it is missing')
-      return run.within(name)
+      if (!isMembers(value)) return true
+      run.budget.charge(required.length)
+      for (const name of required) {
+        if (Object.hasOwn(value, name)) continue
+        run.fail('required', 'it is missing')
+        return run.within(name)
+      }
+      return true
     })
   }
   const least = countOf(schema, 'minProperties', document)
   if (least !== undefined) {
     const message = `it must have at least ${least} properties`
     checks.push(
-      (value, run) => !isMembers(value) || Object.keys(value).length >= least || run.fail('minProperties', message),
+      (value, run) =>
+        !isMembers(value) || keysOf(value, run.budget).length >= least || run.fail('minProperties', message),
     )
   }
   const most = countOf(schema, 'maxProperties', document)
   if (most !== undefined) {
     const message = `it must have at most ${most} properties`
     checks.push(
-      (value, run) => !isMembers(value) || Object.keys(value).length <= most || run.fail('maxProperties', message),
+      (value, run) =>
+        !isMembers(value) || keysOf(value, run.budget).length <= most || run.fail('maxProperties', message),
     )
   }
   return checks
@@ -73,7 +81,7 @@ interface PatternCheck {
 function patternsOf(schema: SchemaObject, compiler: Compiler): PatternCheck[] {
   const pointer = `${compiler.document.pointerOf(schema)}/patternProperties`
   return namedOf(schema, 'patternProperties').map(([source, node]) => ({
-    pattern: compilePattern(source, `${pointer}/${escapePointerToken(source)}`),
+    pattern: compilePattern(source, `${pointer}/${escapePointerToken(source)}`, compiler.document),
     check: compiler.compile(node, undefined),
   }))
 }
@@ -84,7 +92,7 @@ function compilePatternProperties(schema: SchemaObject, compiler: Compiler): Che
   return [
     (value, run, seen) => {
       if (!isMembers(value)) return true
-      for (const name of Object.keys(value)) {
+      for (const name of keysOf(value, run.budget)) {
         for (const { pattern, check } of patterns) {
           if (!pattern.test(name, run.budget)) continue
           if (!check(value[name], run, undefined)) return run.within(name)
@@ -109,9 +117,7 @@ function compileAdditional(schema: SchemaObject, compiler: Compiler): Check[] {
         if (seen !== undefined) seen.allProperties = true
         return true
       }
-      const names = Object.keys(value)
-      run.budget.charge(names.length)
-      for (const name of names) {
+      for (const name of keysOf(value, run.budget)) {
         if (known.has(name) || patterns.some((pattern) => pattern.test(name, run.budget))) continue
         if (node === false) {
           run.fail('additionalProperties', 'it is not one of the properties that may be there')
@@ -132,7 +138,7 @@ function compileNames(schema: SchemaObject, compiler: Compiler): Check[] {
   return [
     (value, run) => {
       if (!isMembers(value)) return true
-      for (const name of Object.keys(value)) {
+      for (const name of keysOf(value, run.budget)) {
         if (check(name, run, undefined)) continue
         run.fail('propertyNames', 'its name is not one that may be there')
         return run.within(name)
@@ -151,6 +157,7 @@ function compileDependencies(schema: SchemaObject, compiler: Compiler): Check[] 
     if (isOld && !Array.isArray(value)) continue
     for (const wanted of textsOf(schema, isOld ? 'dependencies' : 'dependentRequired', document, value) ?? []) {
       checks.push((members, run) => {
+        run.budget.charge(1)
         if (!isMembers(members) || !Object.hasOwn(members, name) || Object.hasOwn(members, wanted)) return true
         run.fail(isOld ? 'dependencies' : 'dependentRequired', `it is missing, though ${JSON.stringify(name)} is there`)
         return run.within(wanted)
@@ -160,9 +167,10 @@ function compileDependencies(schema: SchemaObject, compiler: Compiler): Check[] 
   for (const [name, node] of namedOf(schema, isOld ? 'dependencies' : 'dependentSchemas')) {
     if (Array.isArray(node)) continue
     const check = compiler.compile(node, schema)
-    checks.push(
-      (members, run, seen) => !isMembers(members) || !Object.hasOwn(members, name) || check(members, run, seen),
-    )
+    checks.push((members, run, seen) => {
+      run.budget.charge(1)
+      return !isMembers(members) || !Object.hasOwn(members, name) || check(members, run, seen)
+    })
   }
   return checks
 }

@@ -2,6 +2,7 @@ import { JsonFault, parseGuardedJson } from './guarded-json.ts'
 import { escapePointerToken, findJsonFault, findPointerPlace } from './json-place.ts'
 import type { TextPlace } from './json-place.ts'
 import { SCHEMA_LIMITS } from './limits.ts'
+import { PatternPool } from './pattern-pool.ts'
 
 /** The drafts of JSON Schema that are understood, oldest first. */
 export const DRAFTS = ['7', '2019-09', '2020-12'] as const
@@ -79,6 +80,7 @@ export class SchemaDocument {
   readonly draft: Draft
   /** Whether what a reference means can depend on the way that led to it. */
   isDynamic = false
+  readonly patterns = new PatternPool()
   readonly #resources = new Map<string, SchemaNode>()
   readonly #anchors = new Map<string, SchemaNode>()
   readonly #dynamicAnchors = new Set<string>()

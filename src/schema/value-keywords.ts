@@ -3,7 +3,7 @@ import type { Check, CheckRun } from './check-run.ts'
 import { FORMATS } from './formats.ts'
 import { countOf, nameType, numberOf, textOf, wrong } from './keyword-values.ts'
 import type { Compiler } from './keywords.ts'
-import { LinearPattern } from './linear-pattern.ts'
+import type { LinearPattern } from './linear-pattern.ts'
 import { isMultipleOf } from './multiple-of.ts'
 import { PatternRefused } from './pattern-parser.ts'
 import { own, SchemaRefused } from './schema-document.ts'
@@ -18,6 +18,11 @@ const TYPES = new Map<unknown, (value: unknown) => boolean>([
   ['array', (value) => Array.isArray(value)],
   ['object', (value) => typeof value === 'object' && value !== null && !Array.isArray(value)],
 ])
+
+/** What it costs to divide a number that is not whole, in steps of the budget. */
+const FRACTION_STEPS = 200
+/** What it costs to look at a character of a template, which is many small texts. */
+const TEMPLATE_STEPS = 6
 
 /** What schemas say of a value of any kind, of numbers, and of texts. */
 export function compileValueKeywords(schema: SchemaObject, { document }: Compiler): Check[] {
@@ -84,8 +89,17 @@ function compileNumber(schema: SchemaObject, document: SchemaDocument): Check[] 
   add('exclusiveMinimum', (value, limit) => value > limit, 'more than')
   add('exclusiveMaximum', (value, limit) => value < limit, 'less than')
   const divisor = numberOf(schema, 'multipleOf', document)
-  if (divisor !== undefined && divisor <= 0) throw wrong(schema, 'multipleOf', document, 'more than 0')
-  add('multipleOf', isMultipleOf, 'a whole number of times')
+  if (divisor !== undefined) {
+    if (divisor <= 0) throw wrong(schema, 'multipleOf', document, 'more than 0')
+    const message = `it must be a whole number of times ${divisor}`
+    const isWhole = Number.isInteger(divisor)
+    checks.push((value, run) => {
+      if (typeof value !== 'number') return true
+      // Fractions go through numbers of any length.
+      if (!isWhole || !Number.isInteger(value)) run.budget.charge(FRACTION_STEPS)
+      return isMultipleOf(value, divisor) || run.fail('multipleOf', message)
+    })
+  }
   return checks
 }
 
@@ -107,7 +121,7 @@ function compileText(schema: SchemaObject, document: SchemaDocument): Check[] {
   }
   const source = textOf(schema, 'pattern', document)
   if (source !== undefined) {
-    const pattern = compilePattern(source, `${document.pointerOf(schema)}/pattern`)
+    const pattern = compilePattern(source, `${document.pointerOf(schema)}/pattern`, document)
     const message = `it does not match the pattern ${JSON.stringify(source)}`
     checks.push(
       (value, run) => typeof value !== 'string' || pattern.test(value, run.budget) || run.fail('pattern', message),
@@ -117,9 +131,10 @@ function compileText(schema: SchemaObject, document: SchemaDocument): Check[] {
   const hasFormat = format === undefined ? undefined : FORMATS.get(format)
   if (hasFormat !== undefined) {
     const message = `it is not of the format ${format}`
+    const stepsPerCharacter = format === 'uri-template' ? TEMPLATE_STEPS : 1
     checks.push((value, run) => {
       if (typeof value !== 'string') return true
-      run.budget.charge(1 + value.length)
+      run.budget.charge(1 + value.length * stepsPerCharacter)
       return hasFormat(value) || run.fail('format', message)
     })
   }
@@ -146,9 +161,9 @@ function hasAtLeast(text: string, wanted: number, run: CheckRun): boolean {
  *
  * @throws SchemaRefused
  */
-export function compilePattern(source: string, pointer: string): LinearPattern {
+export function compilePattern(source: string, pointer: string, document: SchemaDocument): LinearPattern {
   try {
-    return new LinearPattern(source)
+    return document.patterns.compile(source)
   } catch (error) {
     if (error instanceof PatternRefused) throw new SchemaRefused(pointer, error.message)
     throw error
