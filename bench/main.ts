@@ -11,6 +11,7 @@ import { measureFetch } from './experiments/fetch.ts'
 import { measureKafka } from './experiments/kafka.ts'
 import { measureProduce } from './experiments/produce.ts'
 import { measureReadLog } from './experiments/read-log.ts'
+import { measureScrape } from './experiments/scrape.ts'
 import { measureStart } from './experiments/start-up.ts'
 import { measureWakeUp } from './experiments/wake-up.ts'
 import { formatTable } from './format.ts'
@@ -26,6 +27,7 @@ const EXPERIMENTS: Readonly<Record<string, (context: BenchContext) => Promise<Ex
   wake: measureWakeUp,
   kafka: measureKafka,
   client: measureClients,
+  scrape: measureScrape,
 }
 
 /** With more than that at work beside it, a measurement of absolute figures is not one. */

@@ -14,6 +14,9 @@ import type { Metrics } from './metrics/metrics.ts'
 import type { TransactionCoordinator } from './transactions/coordinator.ts'
 import { TRANSACTION_STATES } from './transactions/transaction.ts'
 
+/** Of records that are read for the metrics, how many before others get their turn. */
+const READS_AT_ONCE = 50
+
 /** What the live series are read from. */
 export interface LiveState {
   readonly engine: SegmentLogEngine
@@ -102,9 +105,26 @@ export function collectFromState(metrics: Metrics, state: LiveState): void {
     for (const { group, generation } of state.groups.list()) emit(generation, group)
   }
 
-  metrics.consumerLagSeconds.collect = (emit) => {
+  metrics.consumerSkippedRecords.collect = (emit) => {
+    const skipped = new Map<string, number>()
+    for (const [group, { topic: name, partition, offset }] of listCommitted(state)) {
+      const topic = state.topics.get(name)
+      const log = topic === undefined ? undefined : engine.get(topic.name, partition)
+      const key = `${group}\0${name}`
+      if (log !== undefined) skipped.set(key, (skipped.get(key) ?? 0) + Math.max(0, log.logStartOffset - offset))
+    }
+    for (const [key, count] of skipped) {
+      const [group, topic] = key.split('\0')
+      emit(count, group, topic)
+    }
+  }
+
+  // It reads a record of each partition, from the disk if need be: a few at a time.
+  metrics.consumerLagSeconds.collect = function* (emit) {
     const ages = new Map<string, number>()
+    let reads = 0
     for (const [group, committed] of listCommitted(state)) {
+      if (++reads % READS_AT_ONCE === 0) yield
       const age = readAge(state, committed)
       const key = `${group}\0${committed.topic}`
       if (age !== undefined) ages.set(key, Math.max(age, ages.get(key) ?? 0))

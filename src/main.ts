@@ -121,7 +121,7 @@ export async function startBroker(config: Config, parts: StartParts = {}): Promi
     testControls,
   } = parts
   const { dataDirectory } = config
-  const metrics = new Metrics()
+  const metrics = new Metrics({ seriesMax: config.metricsSeriesMax })
   const state: BrokerState = { store: undefined, engine: undefined, isListening: false, isDraining: false }
   const health = createHealth({ clock, fileSystem, metrics, config, state })
   const opened = new Opened(logger)

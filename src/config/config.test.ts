@@ -48,6 +48,7 @@ test('an empty environment gives the documented defaults', () => {
     connectionsMax: 10_000,
     openFilesMax: 9744,
     unpackedBytesMax: 134_217_728,
+    metricsSeriesMax: 50_000,
     httpConnectionsMax: 64,
   })
 })
@@ -121,6 +122,7 @@ test('every variable is read', () => {
     connectionsMax: 100,
     openFilesMax: 200,
     unpackedBytesMax: 67_108_864,
+    metricsSeriesMax: 50_000,
     httpConnectionsMax: 64,
   })
   expect(Object.isFrozen(config)).toBe(true)

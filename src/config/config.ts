@@ -3,6 +3,7 @@ import { formatDuration, formatSize, parseDuration, parseSize } from '../base/un
 import { parseFlushPolicy, TOPIC_CONFIG } from '../broker/topic-config.ts'
 import { PARTITIONS_PER_TOPIC_MAX } from '../broker/topics.ts'
 import type { FlushPolicy } from '../log/log-engine.ts'
+import { SERIES_MAX } from '../metrics/metrics.ts'
 import { UNPACKED_BYTES_MAX } from '../record/record-batch.ts'
 
 /** Where to listen. No host means all interfaces, port 0 any free port. */
@@ -75,6 +76,8 @@ export interface Config {
   readonly openFilesMax: number
   /** Bytes that the records of a compressed batch may grow to when the broker reads them. */
   readonly unpackedBytesMax: number
+  /** Series that topics may have of their own in a scrape, and consumer groups as many again. */
+  readonly metricsSeriesMax: number
   /** HTTP connections at the same time. Not a setting: it follows from the process's limit of open files. */
   readonly httpConnectionsMax: number
 }
@@ -334,6 +337,14 @@ export const SETTINGS: { readonly [Name in Exclude<keyof Config, 'httpConnection
     meaning: 'What the records of a compressed batch may grow to when they are read; more counts as damaged',
     parse: sizeBetween(UNPACKED_BYTES_LEAST, UNPACKED_BYTES_MOST),
   },
+  metricsSeriesMax: {
+    variable: 'CAFELOG_METRICS_MAX_SERIES',
+    default: String(SERIES_MAX),
+    range: 'a whole number from 0 to 10000000',
+    meaning:
+      'How many series topics may have on /metrics, and consumer groups as many again; those that come later are added up',
+    parse: wholeNumberBetween(0, 10_000_000),
+  },
 }
 
 /** The environment does not make a configuration. The message has a line for everything that is wrong with it. */
@@ -417,6 +428,7 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
     connectionsMax,
     openFilesMax,
     unpackedBytesMax: readOrDefault(SETTINGS.unpackedBytesMax),
+    metricsSeriesMax: readOrDefault(SETTINGS.metricsSeriesMax),
     httpConnectionsMax: Math.floor(reserved / 4),
   })
   faults.push(...findGroupFaults(config))

@@ -1,6 +1,9 @@
 import { expect, test } from 'vitest'
-import { Exposition, writeFamily } from './exposition.ts'
+import { Exposition, writeFamily as writePieces } from './exposition.ts'
+import type { Family } from './instruments.ts'
 import { ERROR_TYPES, Metrics } from './metrics.ts'
+
+const writeFamily = (family: Family) => [...writePieces(family)].join('')
 
 function lines(text: string): string[] {
   return text.split('\n').filter((line) => line !== '' && !line.startsWith('#'))
@@ -77,7 +80,7 @@ test('names, helps and types follow the rules of Prometheus', () => {
 
 test('a scrape has the runtime metrics, without the three of unfit names', async () => {
   const exposition = await Exposition.start(new Metrics())
-  const written = lines(await exposition.write())
+  const written = lines(String(await exposition.write()))
   expect(written.some((line) => line.startsWith('process_resident_memory_bytes '))).toBe(true)
   expect(written.some((line) => line.startsWith('nodejs_eventloop_lag_p99_seconds '))).toBe(true)
   expect(written.some((line) => /^nodejs_active_(handles|requests|resources)_total/.test(line))).toBe(false)
@@ -85,7 +88,7 @@ test('a scrape has the runtime metrics, without the three of unfit names', async
 
 test('a scrape ends with a line feed and has no series twice', async () => {
   const exposition = await Exposition.start(new Metrics())
-  const text = await exposition.write()
+  const text = String(await exposition.write())
   expect(text.endsWith('\n')).toBe(true)
   const series = lines(text).map((line) => line.slice(0, line.lastIndexOf(' ')))
   expect(new Set(series).size).toBe(series.length)

@@ -64,9 +64,10 @@ export class Family<Child extends Instrument = Instrument> {
   readonly labelNames: readonly string[]
   /**
    * Emits the samples that are read from live state, at each scrape, beside those of the children. State that is gone
-   * then takes its series with it. Whoever owns the state sets it, once. Not for histograms.
+   * then takes its series with it. Whoever owns the state sets it, once. Not for histograms. One that takes long may be a
+   * generator: where it yields, others get their turn.
    */
-  collect: ((emit: Emit) => void) | undefined
+  collect: ((emit: Emit) => void | Generator<void, void>) | undefined
   readonly #children = new Map<string, { readonly labelValues: readonly string[]; readonly instrument: Child }>()
   readonly #make: () => Child
 

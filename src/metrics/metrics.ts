@@ -21,6 +21,9 @@ export const ERROR_TYPES = [
 export const READINESS_CHECKS = ['recovery', 'storage', 'disk', 'listeners', 'draining'] as const
 export type ReadinessCheck = (typeof READINESS_CHECKS)[number]
 
+/** How many series topics may have, unless it is told otherwise; and groups as many again. Ten thousand partitions fit. */
+export const SERIES_MAX = 50_000
+
 const LATENCY_MS_BOUNDS = [0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000]
 const REQUEST_SECONDS_BOUNDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
 const FSYNC_SECONDS_BOUNDS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5]
@@ -277,6 +280,12 @@ export class Metrics {
   ).child()
   /** result `ok` | `error` */
   readonly offsetCommits = this.#counters('cafelog_offset_commits_total', 'Offset commits answered', ['result'])
+  /** Live. group, topic */
+  readonly consumerSkippedRecords = this.#gauges(
+    'cafelog_consumer_skipped_records',
+    'Offsets that were deleted before a consumer group had committed them; 0 again once it commits a later one',
+    ['group', 'topic'],
+  )
 
   /** Live. topic */
   readonly scheduledInflight = this.#gauges(
@@ -362,7 +371,22 @@ export class Metrics {
   /** Live. topic (for dead letters) */
   readonly dlqDiscarded = this.#counters('cafelog_dlq_discarded_total', 'Dead letters that were discarded', ['topic'])
 
-  constructor() {
+  /** Live. metric: the name of one with a label `topic` or `group` */
+  readonly foldedSeries = this.#gauges(
+    'cafelog_metrics_folded_series',
+    'Series that a metric does not have, because there are too many topics or groups; they are added up under __other__',
+    ['metric'],
+  )
+  readonly scrapeDurationSeconds = this.#gauge(
+    'cafelog_metrics_scrape_duration_seconds',
+    'Seconds that writing the metrics took at the last scrape; 0 before the first',
+  )
+
+  /** How many series topics may have of their own, about; and consumer groups as many again. */
+  readonly seriesMax: number
+
+  constructor({ seriesMax = SERIES_MAX }: { readonly seriesMax?: number } = {}) {
+    this.seriesMax = seriesMax
     // Series that are known from the start are there from the start, so that rates and alerts work on the first event.
     for (const type of ERROR_TYPES) this.errors.child(type)
     for (const result of ['ok', 'error']) this.offsetCommits.child(result)

@@ -109,7 +109,7 @@ test('what queries leave open can be chosen on the page', () => {
 
 test('queries ask for metrics and labels that there are', async () => {
   const metrics = new Metrics()
-  const scrape = await (await Exposition.start(metrics)).write()
+  const scrape = String(await (await Exposition.start(metrics)).write())
   const runtime = new Set([...scrape.matchAll(/^# TYPE ((?:process|nodejs)\w+)/gm)].map(([, name]) => name))
   const labels = new Map(metrics.families.map(({ name, labelNames }) => [name, labelNames]))
   const expressions = pages.flatMap((page) => [

@@ -135,7 +135,7 @@ test('alerts ask for metrics that there are, and each has a severity, a page and
   for (const { alert, expr, labels, annotations } of alerts) {
     for (const [name] of expr.matchAll(/\bcafelog_[a-z_]+/g))
       expect(names, alert).toContain(name.replace(/_(?:bucket|count|sum)$/, ''))
-    expect(['critical', 'warning']).toContain(labels.severity)
+    expect(['critical', 'warning', 'info']).toContain(labels.severity)
     expect(annotations.summary, alert).toMatch(/\{\{/)
     expect(read(annotations.runbook_url), alert).toContain(alert)
     expect(tested, alert).toContain(alert)

@@ -130,6 +130,7 @@ export function groups(): Dashboard {
       graph({
         title: 'Produced and consumed',
         description: 'How fast the logs grow, and how fast each group commits. A group that keeps up goes along.',
+        perLine: 3,
         unit: UNIT.recordsPerSecond,
         queries: [
           [
@@ -149,7 +150,19 @@ export function groups(): Dashboard {
         title: 'Rebalances',
         description: 'How often partitions were shared out anew, in five minutes. A few are normal at a deployment.',
         unit: UNIT.number,
+        perLine: 3,
         queries: [[`sum by (group) (increase(cafelog_consumer_rebalances_total{${HERE}}[5m]))`, '{{group}}']],
+      }),
+    )
+    .withPanel(
+      graph({
+        title: 'Deleted unread',
+        description:
+          'Records that were deleted before a group had committed them. Anything but 0 is a loss for that group.',
+        unit: UNIT.number,
+        perLine: 3,
+        redFrom: 1,
+        queries: [[`sum by (group, topic) (cafelog_consumer_skipped_records{${IN_TOPIC}})`, '{{group}} of {{topic}}']],
       }),
     )
     .withPanel(

@@ -178,6 +178,7 @@ export function system(): Dashboard {
         title: 'Slowed down or refused',
         description: 'How often senders were held back, and connections rejected.',
         unit: UNIT.eventsPerSecond,
+        perLine: 3,
         queries: [
           [`sum by (reason) (rate(cafelog_throttled_total{${HERE}}[$__rate_interval]))`, 'held back: {{reason}}'],
           [
@@ -188,10 +189,20 @@ export function system(): Dashboard {
       }),
     )
     .withPanel(
+      graph({
+        title: 'Series without a place of their own',
+        description:
+          'What topics and groups beyond CAFELOG_METRICS_MAX_SERIES would have; they are added up under __other__.',
+        unit: UNIT.number,
+        perLine: 3,
+        queries: [[`sum by (instance) (cafelog_metrics_folded_series{${HERE}})`, '{{instance}}']],
+      }),
+    )
+    .withPanel(
       rows({
         title: 'Readiness',
         description: 'The checks of /readyz: 1 passes, 0 fails. /readyz?verbose says why.',
-        perLine: 2,
+        perLine: 3,
         labels: { instance: 'broker', check: 'check' },
         sortedBy: 'passes',
         columns: [['passes', UNIT.number, `min by (instance, check) (cafelog_ready{${HERE}})`]],
