@@ -51,6 +51,7 @@ const ROOMS: Record<string, readonly string[] | 'anything'> = {
     'src/groups',
     'src/delay',
     'src/record',
+    'src/schema',
     'src/metrics',
     // Both doors speak of errors in the same codes.
     'src/protocols/json/errors.ts',

@@ -4,7 +4,13 @@ import type { CommittedOffsets } from '../groups/committed-offsets.ts'
 import type { GroupCoordinator } from '../groups/coordinator.ts'
 import type { Acks, AppendWaiter, Isolation, LogEngine, PartitionLog, ReadBatches } from '../log/log-engine.ts'
 import type { Metrics } from '../metrics/metrics.ts'
-import { getProducerEpoch, getProducerId, getRecordCount, isTransactional } from '../record/record-batch.ts'
+import {
+  getProducerEpoch,
+  getProducerId,
+  getRecordCount,
+  isTransactional,
+  UNPACKED_BYTES_MAX,
+} from '../record/record-batch.ts'
 import { BatchIntake } from './batch-intake.ts'
 import { checkBatch } from './check-batch.ts'
 import type { DelayQueue } from '../delay/delay-queue.ts'
@@ -116,6 +122,8 @@ export class Broker {
   readonly deadLetters: DeadLetters
   /** What becomes of them afterwards. */
   readonly redrives: Redrives
+  /** The most that the records of a compressed batch may grow to when they must be looked into. */
+  readonly unpackedBytesMax: number
   /** Where each door listens; filled in as they open. */
   readonly addresses = new Map<string, string>()
   readonly #engine: LogEngine
@@ -135,6 +143,7 @@ export class Broker {
     this.delay = parts.delay
     this.delayed = new DelayedProduce(parts.delay, parts.unpackedBytesMax)
     const { schemas, clock, metrics, unpackedBytesMax } = parts
+    this.unpackedBytesMax = unpackedBytesMax ?? UNPACKED_BYTES_MAX
     this.schemas = schemas
     this.redrives = parts.redrives
     this.gate = new SchemaGate({ schemas, clock, metrics, unpackedBytesMax })

@@ -33,8 +33,8 @@ export function parseApiBody(action: string, bytes: Buffer): Readonly<Record<str
   throw refuse(action, `with the body ${quote(value)}: it must be a JSON object`)
 }
 
-// JSON.parse itself takes any depth; whoever walks through the result afterwards would not.
-function nestsTooDeep(bytes: Buffer): boolean {
+/** Whether JSON is deeper than requests and answers are. JSON.parse takes any depth; whoever walks through the result does not. */
+export function nestsTooDeep(bytes: Buffer): boolean {
   let depth = 0
   let isInText = false
   for (let at = 0; at < bytes.length; at++) {

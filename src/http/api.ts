@@ -8,13 +8,15 @@ import { ApiRefusal, toApiError } from './api-errors.ts'
 import { ApiFields } from './api-fields.ts'
 import { RouteMeter } from './api-meters.ts'
 import type { ApiAnswer, ApiCall, ApiRoute } from './api-route.ts'
-import { API_ROUTES } from './api-routes.ts'
+import { createApiRoutes } from './api-routes.ts'
 
 export const API_PREFIX = '/api/v1'
 /** What a body may have, unless its route says more. */
 export const BODY_BYTES_MAX = 1024 * 1024
 /** What the bodies of all requests that are under way may have together. */
 export const BODIES_BYTES_MAX = 64 * 1024 * 1024
+/** A body that is refused for its length is read to its end, unless it is longer than this. */
+const SKIPPED_BYTES_MAX = 64 * 1024 * 1024
 const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const
 const METHODS_WITH_BODY: readonly string[] = ['POST', 'PUT', 'PATCH']
 const JSON_TYPE = /^application\/json\s*(?:;|$)/i
@@ -33,7 +35,7 @@ export interface ApiParts {
 export function serveApi(app: FastifyInstance, parts: ApiParts): void {
   void app.register(
     async (scope) => {
-      new ApiServer(scope, parts).serve(API_ROUTES)
+      new ApiServer(scope, parts).serve(createApiRoutes())
     },
     { prefix: API_PREFIX },
   )
@@ -192,6 +194,8 @@ class ApiServer {
     }
     running?.meter.countError(status, code, this.#parts.clock.monotonic() - running.startedAtMs)
     reply.headers(headers)
+    // Who is still sending a body would find the connection reset, and never read why.
+    if (Number(request.headers['content-length'] ?? Infinity) <= SKIPPED_BYTES_MAX) reply.removeHeader('connection')
     this.#send(request, reply, status, JSON.stringify(body))
   }
 

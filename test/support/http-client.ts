@@ -48,6 +48,8 @@ export class HttpClient {
       path,
       headers: Object.fromEntries(all),
     })
+    // Whoever is refused early may find that nobody listens to the rest.
+    sent.on('error', () => {})
     sent.end(bytes)
     const [response] = await once(sent, 'response')
     let text = ''

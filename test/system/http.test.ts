@@ -113,7 +113,11 @@ test('requests, errors, latency and syncs are counted', async () => {
     '{type="UNKNOWN_TOPIC_OR_PARTITION"}': 1,
     '{type="INTERNAL_IO_ERROR"}': 0,
   })
-  expect(await scrape('cafelog_publish_latency_ms_count')).toEqual({ '{protocol="json"}': 1, '{protocol="kafka"}': 0 })
+  expect(await scrape('cafelog_publish_latency_ms_count')).toEqual({
+    '{protocol="json"}': 1,
+    '{protocol="kafka"}': 0,
+    '{protocol="http"}': 0,
+  })
   expect((await scrape('cafelog_fsync_duration_seconds_count'))['']).toBeGreaterThanOrEqual(1)
   expect((await scrape('cafelog_bytes_total'))['{protocol="json",endpoint="produce",direction="in"}']).toBeGreaterThan(
     50,

@@ -7,7 +7,7 @@ import { murmur2 } from '../../broker/partitioner.ts'
 import { decodeRecords, RecordBatchBuilder } from '../../record/record-batch.ts'
 import { RECORD_BYTES_SAFE_MAX, RECORD_TEXT_BYTES_MAX, RECORDS_PER_REQUEST_MAX } from './limits.ts'
 import { ProduceParser } from './produce-parser.ts'
-import { ProduceRequest } from './produce-request.ts'
+import { ProduceRequest } from '../../broker/produce-request.ts'
 import { RecordScanner } from './record-scanner.ts'
 
 const NOW = 1_764_000_000_000

@@ -7,7 +7,7 @@ import { Fields } from './fields.ts'
 import { countHeadersJsonBytes } from './headers-json.ts'
 import { RECORD_TEXT_BYTES_MAX, RECORDS_PER_REQUEST_MAX } from './limits.ts'
 import { parsePayload, quote, refuse } from './payload.ts'
-import { ProduceRequest } from './produce-request.ts'
+import { ProduceRequest } from '../../broker/produce-request.ts'
 import { RecordScanner } from './record-scanner.ts'
 
 const REQUEST_FIELDS = new Set(['topic', 'partition', 'records', 'acks'])

@@ -13,7 +13,7 @@ import {
   RecordReader,
   UNPACKED_BYTES_MAX,
 } from '../../record/record-batch.ts'
-import type { UnpackedRecords } from './ahead-unpacker.ts'
+import type { UnpackedRecords } from '../../record/ahead-unpacker.ts'
 import { encodeHeaders } from './headers-json.ts'
 import { FRAME_HEADER_BYTES, FRAME_TYPES } from './wire.ts'
 

@@ -3,7 +3,7 @@ import { viewBytes } from '../../base/bytes.ts'
 import type { ViewedBytes } from '../../base/bytes.ts'
 import { asciiBytes } from './json-cursor.ts'
 import { RECORD_BYTES_SAFE_MAX, RECORDS_PER_REQUEST_MAX } from './limits.ts'
-import type { ProduceRequest } from './produce-request.ts'
+import type { ProduceRequest } from '../../broker/produce-request.ts'
 
 // Nearly all PRODUCE payloads come from JSON libraries and look like this, give or take the order and the white space:
 //

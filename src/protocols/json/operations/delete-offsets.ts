@@ -2,7 +2,7 @@ import { BrokerError } from '../../../base/broker-error.ts'
 import { quote } from '../payload.ts'
 import type { Operation } from '../context.ts'
 import { PARTITION_RANGE } from '../fields.ts'
-import { findGroup } from './group-offsets.ts'
+import { findGroup } from '../../../broker/group-details.ts'
 
 /** Forgets what a group has committed, for one partition, one topic or altogether. A group that has nothing left is gone. */
 export const deleteOffsets: Operation<'DELETE_OFFSETS'> = async ({ broker }, fields) => {

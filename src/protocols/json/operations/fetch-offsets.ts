@@ -1,5 +1,5 @@
 import type { Operation } from '../context.ts'
-import { describeMembers, describeOffsets, findGroup } from './group-offsets.ts'
+import { describeMembers, describeOffsets, findGroup } from '../../../broker/group-details.ts'
 
 /** What a group has committed, in all topics or in one, how far it is behind, and who its members are. */
 export const fetchOffsets: Operation<'FETCH_OFFSETS'> = ({ broker }, fields) => {

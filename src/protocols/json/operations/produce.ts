@@ -10,7 +10,7 @@ import { toWireError } from '../errors.ts'
 import type { Meters, OperationMeter } from '../meters.ts'
 import { DelayedProducer } from './produce-delayed.ts'
 import { ProduceParser } from '../produce-parser.ts'
-import type { ProduceRequest } from '../produce-request.ts'
+import type { ProduceRequest } from '../../../broker/produce-request.ts'
 import type { ProducedPartition, RefusedPartition } from '../wire.ts'
 import { FRAME_TYPES } from '../wire.ts'
 

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 
-import { buildBatch, compressBatch, editBatch } from '../../../test/support/batches.ts'
-import { BATCH_HEADER_BYTES, setBaseOffset, UNPACKED_BYTES_MAX } from '../../record/record-batch.ts'
+import { buildBatch, compressBatch, editBatch } from '../../test/support/batches.ts'
+import { BATCH_HEADER_BYTES, setBaseOffset, UNPACKED_BYTES_MAX } from './record-batch.ts'
 import { AheadUnpacker } from './ahead-unpacker.ts'
 
 /** A batch that stays large however it is compressed. */

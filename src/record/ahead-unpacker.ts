@@ -6,7 +6,7 @@ import {
   getLastOffsetDelta,
   isControlBatch,
   unpackRecordsLater,
-} from '../../record/record-batch.ts'
+} from './record-batch.ts'
 
 /** The decompressed records of batches, by the position of their batch. */
 export type UnpackedRecords = ReadonlyMap<number, Buffer>

@@ -1,7 +1,7 @@
-import { viewBytes } from '../../base/bytes.ts'
-import type { ViewedBytes } from '../../base/bytes.ts'
-import { murmur2 } from '../../broker/partitioner.ts'
-import type { RecordBatchBuilder, RecordHeader } from '../../record/record-batch.ts'
+import { viewBytes } from '../base/bytes.ts'
+import type { ViewedBytes } from '../base/bytes.ts'
+import { murmur2 } from './partitioner.ts'
+import type { RecordBatchBuilder, RecordHeader } from '../record/record-batch.ts'
 
 const COLUMN_LENGTH_MIN = 128
 
@@ -31,6 +31,8 @@ export class ProduceRequest {
   headers: Map<number, readonly RecordHeader[]> | undefined
   /** When those records are due that are to wait, by index: Unix milliseconds, later than now. Undefined when none is. */
   dueAts: Map<number, number> | undefined
+  /** The partitions of those records that say one themselves, by index. Undefined when none does. */
+  partitions: Map<number, number> | undefined
 
   hasKey(index: number): boolean {
     return this.keyStart[index] >= 0
@@ -77,6 +79,7 @@ export class ProduceRequest {
     this.decodedBytes = 0
     this.headers = undefined
     this.dueAts = undefined
+    this.partitions = undefined
     if (this.decoded.buffer.length < bytes) {
       this.decoded = viewBytes(Buffer.allocUnsafeSlow(Math.max(bytes, this.decoded.buffer.length * 2)))
     }
