@@ -40,6 +40,7 @@ import type { BrokerState } from './readiness.ts'
 import { explainListening, StartError, toStorageStartError } from './start-error.ts'
 import { LmdbStore } from './store/lmdb-store.ts'
 import type { Store } from './store/store.ts'
+import type { Tracer } from './tracing/tracer.ts'
 import { ProducerIds } from './transactions/producer-ids.ts'
 import { VERSION } from './version.ts'
 
@@ -62,6 +63,8 @@ export interface StartParts {
   readonly isPrivate?: boolean
   /** Whether HTTP may open at once, because there is no start-up of a process to be quick about. */
   readonly isHttpEager?: boolean
+  /** Told of the work that is done, if tracing is on. */
+  readonly tracer?: Tracer | undefined
   /** What HTTP lets tests do. */
   readonly testControls?: TestControls
   /** What is served in place of each door's protocol. */
@@ -119,6 +122,7 @@ export async function startBroker(config: Config, parts: StartParts = {}): Promi
     isHttpEager = false,
     wrapProtocol = keep,
     testControls,
+    tracer,
   } = parts
   const { dataDirectory } = config
   const metrics = new Metrics({ seriesMax: config.metricsSeriesMax })
@@ -145,8 +149,19 @@ export async function startBroker(config: Config, parts: StartParts = {}): Promi
     })
     opened.add('HTTP', () => httpStart.close())
 
-    const log = await openLog({ clock, machineClock, fileSystem, logger, metrics, config, state, opened, store })
-    const broker = new Broker({ clock, metrics, unpackedBytesMax: config.unpackedBytesMax, ...log })
+    const log = await openLog({
+      clock,
+      machineClock,
+      fileSystem,
+      logger,
+      metrics,
+      config,
+      state,
+      opened,
+      store,
+      tracer,
+    })
+    const broker = new Broker({ clock, metrics, tracer, unpackedBytesMax: config.unpackedBytesMax, ...log })
     const doors = await openDoors({ broker, clock, machineClock, logger, metrics, config, opened, wrapProtocol })
     const { json, kafka } = doors
 
@@ -275,8 +290,9 @@ async function openLog(parts: {
   readonly state: BrokerState
   readonly opened: Opened
   readonly store: Store | undefined
+  readonly tracer: Tracer | undefined
 }) {
-  const { clock, machineClock, fileSystem, logger, metrics, config, state, opened } = parts
+  const { clock, machineClock, fileSystem, logger, metrics, config, state, opened, tracer } = parts
   const { dataDirectory } = config
   const topicsFile = join(config.configDirectory, 'topics.yml')
   const startedAt = clock.monotonic()
@@ -305,10 +321,10 @@ async function openLog(parts: {
     opened.add('the log', () => closeLog(engine))
     const committedOffsets = new CommittedOffsets(store, clock)
     const brokerSettings = settingsOfBroker(config)
-    const delay = createDelayQueue({ store, engine, clock, machineClock, logger, metrics }, () => topics)
+    const delay = createDelayQueue({ store, engine, clock, machineClock, logger, metrics, tracer }, () => topics)
     const schemas = new TopicSchemas({ store, clock, metrics })
     const { unpackedBytesMax } = config
-    const redrives = createRedrives({ store, engine, clock, logger, schemas, unpackedBytesMax }, () => topics)
+    const redrives = createRedrives({ store, engine, clock, logger, schemas, unpackedBytesMax, tracer }, () => topics)
     const withTopics = { committedOffsets, delay, schemas, redrives }
     const topics: Topics = new Topics({ store, engine, ...withTopics, clock, brokerSettings })
     await topics.load()
@@ -318,6 +334,7 @@ async function openLog(parts: {
       clock,
       committedOffsets,
       logger,
+      tracer,
       options: groupOptionsOf(config),
       observer: {
         rebalanced: (seconds) => metrics.consumerRebalanceDurationSeconds.observe(seconds),

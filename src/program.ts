@@ -11,6 +11,9 @@ import type { RunningBroker } from './main.ts'
 import { startBroker } from './main.ts'
 import { formatAddresses, parseEphemeral } from './ephemeral.ts'
 import { formatStartError, StartError } from './start-error.ts'
+import { RECORD_CONTEXTS } from './tracing/batch-contexts.ts'
+import type { RunningTracing } from './tracing/start-tracing.ts'
+import { parseTracingSettings } from './tracing/tracing-settings.ts'
 import { VERSION } from './version.ts'
 
 /** How often a broker under npm looks whether npm is still there. */
@@ -20,6 +23,9 @@ const PARENT_CHECK_MS = 250
  * One Ctrl-C may arrive twice: from the terminal, and passed on by npm. What comes later is somebody who will not wait.
  */
 const SAME_SIGNAL_MS = 500
+
+/** What the last spans have to get to their collector, once all else is done. */
+const TRACING_CLOSING_MS = 500
 
 /** Where a broker is and keeps its data, which one for a test has its own. */
 const PLACES = new Set(
@@ -54,8 +60,9 @@ async function start(args: readonly string[]): Promise<void> {
   const config = parseConfig(process.env, readDescriptorsMax())
   const logger = createProcessLogger(config.logLevel)
   dieOfMistakes(logger)
-  const starting = startBroker(config, { logger })
-  const stop = createStop(starting, config, logger)
+  const tracing = await openTracing(logger)
+  const starting = startBroker(config, { logger, tracer: tracing?.tracer })
+  const stop = createStop(starting, config, logger, tracing)
   process.on('SIGINT', stop)
   process.on('SIGTERM', stop)
   if (isNpmStart()) stopWithParent(process.ppid, stop)
@@ -66,6 +73,17 @@ async function start(args: readonly string[]): Promise<void> {
     else if (!broker.isStopping) void reloadTopics(broker, logger)
   })
   announce(broker, config, logger)
+}
+
+/** Tracing if it is wanted. Its library is loaded only then: that takes a tenth of a second. */
+async function openTracing(logger: PinoLogger): Promise<RunningTracing | undefined> {
+  const settings = parseTracingSettings(process.env)
+  if (settings.kind === 'refused') logger.warn({ event: 'tracing' }, `${settings.fault}; tracing is off`)
+  if (settings.kind !== 'on') return undefined
+  const { startTracing } = await import('./tracing/start-tracing.ts')
+  const { protocol } = settings
+  logger.info({ event: 'tracing', protocol }, 'tracing is on')
+  return startTracing({ clock: systemClock, contexts: RECORD_CONTEXTS, logger, protocol, version: VERSION })
 }
 
 /** Runs a broker in memory for a test in whatever language, until a signal stops it. */
@@ -121,7 +139,12 @@ function announce(broker: RunningBroker, config: Config, logger: PinoLogger): vo
 }
 
 /** What ends the process in order when it is called, and at once when it is called again some time later. */
-function createStop(starting: Promise<RunningBroker>, config: Config, logger: PinoLogger): (signal: string) => void {
+function createStop(
+  starting: Promise<RunningBroker>,
+  config: Config,
+  logger: PinoLogger,
+  tracing: RunningTracing | undefined,
+): (signal: string) => void {
   let stoppingSince: number | undefined
   async function stop(signal: string) {
     const now = systemClock.monotonic()
@@ -145,6 +168,7 @@ function createStop(starting: Promise<RunningBroker>, config: Config, logger: Pi
       logger.fatal({ event: 'stopped', error }, 'could not stop in order: the next start will recover the log')
       process.exit(70)
     }
+    await tracing?.close(TRACING_CLOSING_MS)
     logger.info({ event: 'stopped' }, 'stopped in order')
     process.exit(0)
   }

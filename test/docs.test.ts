@@ -21,6 +21,7 @@ import { Meters } from '../src/protocols/json/meters.ts'
 import { FRAME_PAYLOAD_BYTES_MAX, WIRE_ERRORS } from '../src/protocols/json/wire.ts'
 import type { ApiFacts } from '../src/protocols/kafka/api.ts'
 import { createRegistry } from '../src/protocols/kafka/services.ts'
+import { TRACING_VARIABLES } from '../src/tracing/tracing-settings.ts'
 import { TRANSACTION_DEFAULTS } from '../src/transactions/transaction-options.ts'
 import { CLIENTS, versionsOfClients } from './support/client-versions.ts'
 
@@ -38,6 +39,15 @@ const TABLES: Readonly<Record<string, () => Table>> = {
     ...Object.values(SETTINGS).map(({ variable, default: byDefault, range, meaning, parse }) => [
       code(variable),
       parse(byDefault) === undefined ? byDefault : code(byDefault),
+      range,
+      meaning,
+    ]),
+  ],
+  'tracing variables': () => [
+    ['variable', 'default', 'what it may be', 'meaning'],
+    ...TRACING_VARIABLES.map(({ variable, default: byDefault, range, meaning }) => [
+      code(variable),
+      byDefault,
       range,
       meaning,
     ]),
@@ -215,6 +225,7 @@ test.each([
   'errors.md',
   'metrics.md',
   'protocol-kafka.md',
+  'tracing.md',
   'transactions.md',
 ])('the tables of docs/%s are what the code has', async (name) => {
   const path = join(ROOT, 'docs', name)
@@ -224,7 +235,7 @@ test.each([
 const readPage = (name: string) => readFileSync(join(ROOT, name), 'utf8')
 
 test('every table that can be written is on a page', () => {
-  const pages = ['configuration', 'consumer-groups', 'errors', 'metrics', 'protocol-kafka', 'transactions']
+  const pages = ['configuration', 'consumer-groups', 'errors', 'metrics', 'protocol-kafka', 'tracing', 'transactions']
     .map((name) => readPage(`docs/${name}.md`))
     .join('')
   const names = [...pages.matchAll(/^<!-- begin (.+) -->$/gm)].map(([, name]) => name)

@@ -1,5 +1,6 @@
 import { BrokerError } from '../base/broker-error.ts'
 import type { Clock } from '../base/clock.ts'
+import type { TopicName } from '../base/topic-name.ts'
 import type { CommittedOffsets } from '../groups/committed-offsets.ts'
 import type { GroupCoordinator } from '../groups/coordinator.ts'
 import type { Acks, AppendWaiter, Isolation, LogEngine, PartitionLog, ReadBatches } from '../log/log-engine.ts'
@@ -13,13 +14,14 @@ import {
 } from '../record/record-batch.ts'
 import { BatchIntake } from './batch-intake.ts'
 import { checkBatch } from './check-batch.ts'
-import type { DelayQueue } from '../delay/delay-queue.ts'
+import type { AcceptedSchedules, DelayQueue, NewSchedule } from '../delay/delay-queue.ts'
 import type { Schedule } from '../delay/schedule-rows.ts'
 import { DelayedProduce } from './delayed-produce.ts'
 import { findDueFault } from './delayed-records.ts'
 import type { DividedBatch } from './delayed-records.ts'
 import type { TransactionCoordinator } from '../transactions/coordinator.ts'
 import type { ProducerIds } from '../transactions/producer-ids.ts'
+import type { TracedWork, Tracer } from '../tracing/tracer.ts'
 import type { LogWatch } from './log-watches.ts'
 import { LogWatches } from './log-watches.ts'
 import { ensureDeadLetterTopic } from './dead-letter-topic.ts'
@@ -93,6 +95,8 @@ export interface BrokerParts {
   readonly identity: BrokerIdentity
   /** The most that the records of a compressed batch may grow to when they must be looked into. */
   readonly unpackedBytesMax?: number
+  /** Undefined as long as tracing is off. */
+  readonly tracer?: Tracer | undefined
 }
 
 /**
@@ -124,6 +128,8 @@ export class Broker {
   readonly redrives: Redrives
   /** The most that the records of a compressed batch may grow to when they must be looked into. */
   readonly unpackedBytesMax: number
+  /** Undefined as long as tracing is off. */
+  readonly tracer: Tracer | undefined
   /** Where each door listens; filled in as they open. */
   readonly addresses = new Map<string, string>()
   readonly #engine: LogEngine
@@ -142,8 +148,9 @@ export class Broker {
     this.intake = new BatchIntake(parts.clock, parts.unpackedBytesMax)
     this.delay = parts.delay
     this.delayed = new DelayedProduce(parts.delay, parts.unpackedBytesMax)
-    const { schemas, clock, metrics, unpackedBytesMax } = parts
+    const { schemas, clock, metrics, unpackedBytesMax, tracer } = parts
     this.unpackedBytesMax = unpackedBytesMax ?? UNPACKED_BYTES_MAX
+    this.tracer = tracer
     this.schemas = schemas
     this.redrives = parts.redrives
     this.gate = new SchemaGate({ schemas, clock, metrics, unpackedBytesMax })
@@ -153,11 +160,12 @@ export class Broker {
       clock,
       metrics,
       findLog,
+      tracer,
       partitionCount: (topic) => this.topics.partitionCount(topic),
       makeTopic: (topic) => ensureDeadLetterTopic(this.topics, this.topics.getExisting(topic)),
     })
     this.#engine = parts.engine
-    this.#waiting = new WaitingFetches(parts.clock, parts.metrics.fetchWaiting)
+    this.#waiting = new WaitingFetches(parts.clock, parts.metrics.fetchWaiting, tracer)
     this.#watches = new LogWatches(parts.clock, parts.metrics.fetchWaiting)
     parts.engine.onHighWatermark = (log) => {
       this.#waiting.wake(log)
@@ -224,9 +232,10 @@ export class Broker {
     if (divided === undefined) return this.produce(log, batch, getRecordCount(batch, 0), acks, waiter)
     const append = (both: AppendWaiter | undefined) => this.delayed.produce(log, batch, divided, acks, both)
     const rejected = this.gate.rejectedOf(batch)
-    return rejected === undefined
-      ? append(waiter)
-      : this.deadLetters.produce(log, batch, rejected, acks, waiter, append)
+    const appendAll = (all: AppendWaiter | undefined) =>
+      rejected === undefined ? append(all) : this.deadLetters.produce(log, batch, rejected, acks, all, append)
+    if (this.tracer === undefined) return appendAll(waiter)
+    return appendTraced(this.tracer.produce(log, batch), acks, waiter, appendAll)
   }
 
   /**
@@ -237,6 +246,28 @@ export class Broker {
    * @throws BrokerError as `PartitionLog.append`
    */
   produce(log: PartitionLog, batch: Buffer, recordCount: number, acks: Acks, waiter?: AppendWaiter): number {
+    if (this.tracer === undefined) return this.#append(log, batch, recordCount, acks, waiter)
+    return appendTraced(this.tracer.produce(log, batch), acks, waiter, (traced) =>
+      this.#append(log, batch, recordCount, acks, traced),
+    )
+  }
+
+  /** Sets records of a topic aside until they are due: `DelayQueue.accept`. */
+  setAside(topicName: TopicName, schedules: readonly NewSchedule[]): AcceptedSchedules {
+    const accepted = this.delay.accept(topicName, schedules)
+    if (this.tracer === undefined) return accepted
+    for (const partition of new Set(schedules.map((schedule) => schedule.partition))) {
+      const batches = schedules.filter((schedule) => schedule.partition === partition).map(({ batch }) => batch)
+      const work = this.tracer.produce({ topic: topicName, partition }, Buffer.concat(batches))
+      accepted.stored.then(
+        () => work.end(),
+        (error: unknown) => work.end(error),
+      )
+    }
+    return accepted
+  }
+
+  #append(log: PartitionLog, batch: Buffer, recordCount: number, acks: Acks, waiter?: AppendWaiter): number {
     const rejected = this.gate.rejectedOf(batch)
     if (rejected !== undefined) return this.deadLetters.produce(log, batch, rejected, acks, waiter)
     return log.append(batch, recordCount, acks, waiter)
@@ -273,6 +304,30 @@ export class Broker {
   endWaits(): void {
     this.#waiting.endAll()
   }
+}
+
+/** Appends within a span, which ends when `waiter` is told; at once, when nobody waits. */
+function appendTraced(
+  work: TracedWork,
+  acks: Acks,
+  waiter: AppendWaiter | undefined,
+  append: (waiter: AppendWaiter | undefined) => number,
+): number {
+  let baseOffset: number | undefined
+  const traced: AppendWaiter = {
+    appended(error) {
+      work.end(error, baseOffset)
+      waiter?.appended(error)
+    },
+  }
+  try {
+    baseOffset = append(acks === 0 ? undefined : traced)
+  } catch (error) {
+    work.end(error)
+    throw error
+  }
+  if (acks === 0) work.end(undefined, baseOffset)
+  return baseOffset
 }
 
 function resolveOffset(log: PartitionLog, { offset, isolation }: FetchRequest): number {

@@ -4,6 +4,7 @@ import { DelayQueue } from '../delay/delay-queue.ts'
 import type { LogEngine } from '../log/log-engine.ts'
 import type { Metrics } from '../metrics/metrics.ts'
 import type { Store } from '../store/store.ts'
+import type { Tracer } from '../tracing/tracer.ts'
 import type { Topics } from './topics.ts'
 
 /**
@@ -18,6 +19,7 @@ export function createDelayQueue(
     readonly machineClock?: Clock
     readonly logger: Logger
     readonly metrics: Metrics
+    readonly tracer?: Tracer | undefined
   },
   getTopics: () => Topics,
 ): DelayQueue {

@@ -3,6 +3,7 @@ import type { Clock } from '../base/clock.ts'
 import type { Acks, AppendWaiter, PartitionLog } from '../log/log-engine.ts'
 import type { Metrics } from '../metrics/metrics.ts'
 import { getLastOffsetDelta, getProducerId, RecordBatchBuilder } from '../record/record-batch.ts'
+import type { TracedForwarding, Tracer } from '../tracing/tracer.ts'
 import { toDeadLetterHeaders } from './dead-letter-headers.ts'
 import { DEAD_LETTER_SUFFIX } from './dead-letter-topic.ts'
 import { toSentence } from '../schema/check-value.ts'
@@ -20,6 +21,8 @@ const REMEMBERED_MAX = 1_000
 export interface DeadLettersParts {
   readonly clock: Clock
   readonly metrics: Metrics
+  /** Undefined as long as tracing is off. */
+  readonly tracer?: Tracer | undefined
   readonly findLog: (topicName: string, partition: number) => PartitionLog | undefined
   readonly partitionCount: (topicName: string) => number | undefined
   /** Makes the dead letter topic of a topic, if it was deleted. */
@@ -115,12 +118,16 @@ export class DeadLetters {
     this.#counts.set(log.topic, counts)
     // Its arena is never taken back: batches stay as they are for as long as somebody has them.
     const builder = new RecordBatchBuilder(0)
+    const { tracer } = this.#parts
+    let forwarding = tracer?.forward('dead_letter', target)
     const append = () => {
       const { recordCount } = builder
+      const waiter = forwarding === undefined ? both : withSpan(forwarding, both, target.logEndOffset)
       both?.expectOne()
       try {
-        target.append(builder.finish(), recordCount, 'all', both)
+        target.append(builder.finish(), recordCount, 'all', waiter)
       } catch (error) {
+        forwarding?.end(error)
         both?.appended(undefined)
         throw error
       }
@@ -129,6 +136,7 @@ export class DeadLetters {
     for (const { key, value, headers, timestamp, offsetDelta, fault } of records) {
       if (builder.sizeBytes > BATCH_BYTES) {
         append()
+        forwarding = tracer?.forward('dead_letter', target)
         builder.begin()
       }
       const place = `${log.topic}/${log.partition}`
@@ -141,7 +149,8 @@ export class DeadLetters {
         schemaVersion,
         failedAtMs,
       }
-      builder.add(key, value, failedAtMs, toDeadLetterHeaders(headers, cause))
+      const traced = forwarding === undefined ? headers : forwarding.add(headers)
+      builder.add(key, value, failedAtMs, toDeadLetterHeaders(traced, cause))
       counts.set(fault.reason, (counts.get(fault.reason) ?? 0) + 1)
     }
     append()
@@ -154,5 +163,15 @@ export class DeadLetters {
     if (this.#written.size <= REMEMBERED_MAX) return
     const [oldest] = this.#written.keys()
     this.#written.delete(oldest)
+  }
+}
+
+/** Ends the spans of a batch, and tells whoever waits. */
+function withSpan(work: TracedForwarding, waiter: AppendWaiter | undefined, baseOffset: number): AppendWaiter {
+  return {
+    appended(error) {
+      work.end(error, baseOffset)
+      waiter?.appended(error)
+    },
   }
 }

@@ -1,5 +1,6 @@
 import type { Clock } from '../base/clock.ts'
 import type { Isolation, PartitionLog, ReadBatches } from '../log/log-engine.ts'
+import type { Tracer } from '../tracing/tracer.ts'
 import type { LogWatch } from './log-watches.ts'
 import type { Turns } from './turns.ts'
 
@@ -41,6 +42,8 @@ export interface Outgoing {
 /** Who tells of news, and the time: the broker. */
 export interface NewsSource {
   readonly clock: Clock
+  /** Undefined as long as tracing is off. */
+  readonly tracer?: Tracer | undefined
   watch(logs: readonly PartitionLog[], waitMs: number, wake: () => void): LogWatch
 }
 
@@ -57,6 +60,7 @@ export interface PartitionReading {
 
 /** Bytes of records when the answers of all connections take too much memory and this one must not wait. */
 const SCARCE_BYTES = 64 * 1024
+const NO_BYTES = Buffer.alloc(0)
 
 /**
  * A fetch over many partitions: reads them in the order of the request, and waits for news of any of them if there is too
@@ -94,11 +98,15 @@ export class MultiFetch {
   async run(): Promise<readonly PartitionReading[]> {
     const { outputPerByte } = this.#wish
     for (;;) {
+      const startedAtMs = this.#news.tracer === undefined ? 0 : this.#news.clock.monotonic()
       const bytesMax = this.#grant()
       this.#outgoing.reserveOutput(bytesMax * outputPerByte)
       const readings = await this.#readAll(bytesMax)
       this.#outgoing.reserveOutput(-bytesMax * outputPerByte)
-      if (this.#isAbandoned || !this.#mayWait || this.#isEnough(readings)) return readings
+      if (this.#isAbandoned || !this.#mayWait || this.#isEnough(readings)) {
+        if (this.#news.tracer !== undefined) this.#trace(this.#news.tracer, startedAtMs, readings)
+        return readings
+      }
       for (const { batches } of readings) batches?.release()
       if (!(await this.#wait(readings))) this.#mayWait = false
     }
@@ -115,6 +123,16 @@ export class MultiFetch {
   abandon(): void {
     this.#isAbandoned = true
     this.stopWaiting()
+  }
+
+  #trace(tracer: Tracer, startedAtMs: number, readings: readonly PartitionReading[]): void {
+    const traced = readings.flatMap(({ log, batches, error }, index) => {
+      if (log === undefined) return []
+      const { fetchOffset } = this.#wish.partitions[index]
+      const bytes = batches?.bytes ?? NO_BYTES
+      return [{ topic: log.topic, partition: log.partition, fromOffset: fetchOffset, bytes, error }]
+    })
+    tracer.fetched(startedAtMs, traced)
   }
 
   /** How many bytes of records the answer may have. */

@@ -97,7 +97,7 @@ export class RecordProducer {
     this.#broker.delay.checkRoom(topic.name, topic.config, waiting.length)
     const stores: Promise<ProducedPartition>[] = []
     for (const share of shares) stores.push(this.#append(request, share))
-    const { ids, stored } = waiting.length === 0 ? NOTHING_WAITS : this.#broker.delay.accept(topic.name, waiting)
+    const { ids, stored } = waiting.length === 0 ? NOTHING_WAITS : this.#broker.setAside(topic.name, waiting)
     const scheduled = waiting.map(({ index, partition, dueAtMs }, place) => {
       return { record: index, id: ids[place], partition, dueAt: dueAtMs }
     })

@@ -1,5 +1,6 @@
 import type { Clock, Timer } from '../base/clock.ts'
 import type { Isolation, PartitionLog, ReadBatches } from '../log/log-engine.ts'
+import type { Tracer } from '../tracing/tracer.ts'
 import { hideAborted } from './hide-aborted.ts'
 
 /** What a fetch wants of one partition. */
@@ -38,10 +39,18 @@ export class WaitingFetches {
   readonly #clock: Clock
   readonly #parked = new Map<PartitionLog, Set<Fetch>>()
   readonly #gauge: { add(count: number): void }
+  /** Undefined as long as tracing is off. */
+  readonly tracer: Tracer | undefined
 
-  constructor(clock: Clock, gauge: { add(count: number): void }) {
+  constructor(clock: Clock, gauge: { add(count: number): void }, tracer?: Tracer) {
     this.#clock = clock
     this.#gauge = gauge
+    this.tracer = tracer
+  }
+
+  /** Milliseconds on the monotonic clock. */
+  monotonic(): number {
+    return this.#clock.monotonic()
   }
 
   /** Reads, and parks the fetch when there is not enough yet. */
@@ -100,6 +109,8 @@ class Fetch implements RunningFetch {
   #timer: Timer | undefined
   #isOver = false
   #isExpired: boolean
+  /** Since when it has been reading and not waiting; kept for tracing only. */
+  #readingSinceMs = 0
 
   constructor(waiting: WaitingFetches, wish: FetchWish, done: FetchDone) {
     this.#waiting = waiting
@@ -110,6 +121,10 @@ class Fetch implements RunningFetch {
 
   read(): void {
     if (!this.#isOver) readOnce([this])
+  }
+
+  begin(): void {
+    if (this.#waiting.tracer !== undefined) this.#readingSinceMs = this.#waiting.monotonic()
   }
 
   /** What was read for this fetch when `readTo` was the end for it; ends it, or parks it again. */
@@ -147,6 +162,11 @@ class Fetch implements RunningFetch {
   #finish(error: Error | undefined, batches: ReadBatches): void {
     this.#isOver = true
     this.#timer?.cancel()
+    if (this.#waiting.tracer !== undefined) {
+      const { log, fromOffset } = this.wish
+      const reading = { topic: log.topic, partition: log.partition, fromOffset, bytes: batches.bytes, error }
+      this.#waiting.tracer.fetched(this.#readingSinceMs, [reading])
+    }
     this.#done(error, batches)
   }
 }
@@ -173,6 +193,7 @@ function readOnce(fetches: readonly Fetch[]): void {
   const [{ wish }] = fetches
   const { log, fromOffset, bytesMax, isolation } = wish
   const readTo = endFor(wish)
+  for (const fetch of fetches) fetch.begin()
   const done = (error: Error | undefined, batches: ReadBatches) => {
     if (isolation === 'read_uncommitted' || error !== undefined) return share(fetches, error, batches, readTo)
     try {

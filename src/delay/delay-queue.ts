@@ -4,6 +4,7 @@ import type { Logger } from '../base/logger.ts'
 import type { TopicName } from '../base/topic-name.ts'
 import type { LogConfig } from '../log/log-engine.ts'
 import type { Store, StoreChange } from '../store/store.ts'
+import type { Tracer } from '../tracing/tracer.ts'
 import { AcceptedBatches } from './accepted-batches.ts'
 import type { ProducerBatch } from './accepted-batches.ts'
 import { DELAY_DEFAULTS } from './delay-options.ts'
@@ -72,6 +73,8 @@ export interface DelayParts {
   readonly targets: DelayTargets
   readonly observeDelay?: (seconds: number) => void
   readonly options?: Partial<DelayOptions>
+  /** Undefined as long as tracing is off. */
+  readonly tracer?: Tracer | undefined
 }
 
 /** As a timer takes it. */
@@ -104,9 +107,9 @@ export class DelayQueue {
   #seenMonotonicMs = 0
 
   constructor(parts: DelayParts) {
-    const { store, clock, logger, targets, observeDelay = () => {} } = parts
+    const { store, clock, logger, targets, observeDelay = () => {}, tracer } = parts
     const options = { ...DELAY_DEFAULTS, ...parts.options }
-    this.#state = new DelayState({ store, clock, logger, targets, options, observeDelay })
+    this.#state = new DelayState({ store, clock, logger, targets, options, observeDelay, tracer })
     this.#machineClock = parts.machineClock ?? clock
     this.#deliverer = new Deliverer(this.#state)
     this.#deliverer.onPlanned = () => this.#arm()

@@ -4,6 +4,7 @@ import type { Logger } from '../base/logger.ts'
 import type { TopicName } from '../base/topic-name.ts'
 import type { LogConfig, PartitionLog } from '../log/log-engine.ts'
 import type { Store } from '../store/store.ts'
+import type { Tracer } from '../tracing/tracer.ts'
 import type { DelayOptions } from './delay-options.ts'
 import { Outcomes } from './outcomes.ts'
 import type { PartitionSchedules } from './partition-schedules.ts'
@@ -24,6 +25,8 @@ export interface DelayStateParts {
   readonly options: DelayOptions
   /** Called with how late each record is delivered, in seconds. */
   readonly observeDelay: (seconds: number) => void
+  /** Undefined as long as tracing is off. */
+  readonly tracer?: Tracer | undefined
 }
 
 /** What is taken into memory at once, so that nobody waits long for it. */
@@ -38,6 +41,7 @@ export class DelayState {
   readonly targets: DelayTargets
   readonly options: DelayOptions
   readonly observeDelay: (seconds: number) => void
+  readonly tracer: Tracer | undefined
   readonly topics = new Map<string, TopicSchedules>()
   readonly outcomes = new Outcomes()
   /** When each partition is to be looked at next, Unix milliseconds. */
@@ -55,6 +59,7 @@ export class DelayState {
     this.targets = parts.targets
     this.options = parts.options
     this.observeDelay = parts.observeDelay
+    this.tracer = parts.tracer
   }
 
   /** The schedules of a topic, of which there may be none yet. */

@@ -3,6 +3,7 @@ import { BrokerError } from '../base/broker-error.ts'
 import type { LogConfig, PartitionLog } from '../log/log-engine.ts'
 import type { RecordHeader } from '../record/record-batch.ts'
 import { RecordBatchBuilder, RecordReader } from '../record/record-batch.ts'
+import type { TracedForwarding } from '../tracing/tracer.ts'
 import { SCHEDULE_ID_HEADER, SCHEDULED_AT_HEADER } from './delay-options.ts'
 import type { DelayState } from './delay-state.ts'
 import { finishDelivered } from './finish-delivered.ts'
@@ -99,12 +100,14 @@ export class Deliverer {
     { log, config }: { readonly log: PartitionLog; readonly config: LogConfig },
     now: number,
   ): void {
-    const taken = this.#takeDue(partition, config, now)
+    const forwarding = this.#state.tracer?.forward('deliver', partition)
+    const taken = this.#takeDue(partition, config, now, forwarding)
     if (taken.length === 0) return
     let delivery: Delivery | undefined
     const waiter = {
       appended: (error: Error | undefined) => {
         if (delivery === undefined) return
+        forwarding?.end(error, delivery.baseOffset)
         if (error === undefined) return this.#delivered(partition, delivery, log)
         partition.deliveries.delete(delivery)
         this.#putBack(partition, delivery.schedules)
@@ -117,6 +120,7 @@ export class Deliverer {
       partition.deliveries.add(delivery)
     } catch (error) {
       this.#builder.abandon()
+      forwarding?.end(error)
       this.#refused(partition, taken, error, now)
     } finally {
       this.#builder.reset()
@@ -124,7 +128,12 @@ export class Deliverer {
   }
 
   /** Takes what is due and fits together out of the heap and into the open batch. */
-  #takeDue(partition: PartitionSchedules, config: LogConfig, now: number): NearSchedule[] {
+  #takeDue(
+    partition: PartitionSchedules,
+    config: LogConfig,
+    now: number,
+    forwarding: TracedForwarding | undefined,
+  ): NearSchedule[] {
     const { options, onTheirWay } = this.#state
     const recordsMax = partition.isSingly ? 1 : options.batchRecordsMax
     const bytesMax = Math.min(options.batchBytesMax, config.batchBytesMax)
@@ -146,7 +155,8 @@ export class Deliverer {
         firstTimestamp = timestamp
       }
       const { key, value, headers } = this.#reader
-      this.#builder.add(key, value, timestamp, [...headers, ...headersOf(schedule)])
+      const traced = forwarding === undefined ? headers : forwarding.add(headers)
+      this.#builder.add(key, value, timestamp, [...traced, ...headersOf(schedule)])
       partition.near.pop()
       onTheirWay.add(first.id)
       taken.push(first)

@@ -4,6 +4,7 @@ import type { Clock, Timer } from '../base/clock.ts'
 import type { Logger } from '../base/logger.ts'
 import { silentLogger } from '../base/logger.ts'
 import type { Store, StoreChange } from '../store/store.ts'
+import type { Tracer } from '../tracing/tracer.ts'
 import type { Assignment } from './assignment.ts'
 import { ClassicGroup } from './classic-group.ts'
 import type {
@@ -44,6 +45,8 @@ export interface GroupCoordinatorParts {
   /** Makes what is unique about a member id. */
   readonly createId?: () => string
   readonly observer?: GroupObserver
+  /** Undefined as long as tracing is off. */
+  readonly tracer?: Tracer | undefined
 }
 
 /** Is told of what happens in groups, to count it. */
@@ -136,6 +139,7 @@ export class GroupCoordinator {
       groups: this.#forOffsets(),
       options: this.#options,
       clock: this.#clock,
+      tracer: parts.tracer,
     })
   }
 

@@ -1,5 +1,6 @@
 import { BrokerError } from '../base/broker-error.ts'
 import type { Clock } from '../base/clock.ts'
+import type { Tracer } from '../tracing/tracer.ts'
 import type { ClassicGroup } from './classic-group.ts'
 import type { MemberOfGeneration } from './classic-messages.ts'
 import type { CommittedOffsets } from './committed-offsets.ts'
@@ -7,6 +8,7 @@ import type { ConsumerGroup } from './consumer-group.ts'
 import { parseGroupId } from './group-id.ts'
 import type { GroupOptions } from './group-options.ts'
 import type { CommittedOffset } from './offset-rows.ts'
+import { isRefusal } from './outcome.ts'
 import type { Refusal, ReplyTo } from './outcome.ts'
 import { quoteId, Refusals } from './refusals.ts'
 
@@ -69,25 +71,30 @@ export class GroupOffsets {
   readonly #groups: GroupsForOffsets
   readonly #options: GroupOptions
   readonly #clock: Clock
+  readonly #tracer: Tracer | undefined
 
   constructor(parts: {
     readonly committed: CommittedOffsets
     readonly groups: GroupsForOffsets
     readonly options: GroupOptions
     readonly clock: Clock
+    /** Undefined as long as tracing is off. */
+    readonly tracer: Tracer | undefined
   }) {
     this.#committed = parts.committed
     this.#groups = parts.groups
     this.#options = parts.options
     this.#clock = parts.clock
+    this.#tracer = parts.tracer
   }
 
   /**
    * Stores what a group wants to read next; answers when it is durable. Whether topics and partitions exist, the caller
    * knows.
    */
-  commit(request: CommitRequest, reply: ReplyTo<CommitAnswer>): void {
+  commit(request: CommitRequest, toCaller: ReplyTo<CommitAnswer>): void {
     const { group, member } = request
+    const reply = this.#traced(request, toCaller)
     const refusal = this.#checkCommit(request, false)
     if (refusal !== undefined) return reply(refusal)
     if (member.memberId !== '') this.#groups.showLife(group, member.memberId)
@@ -95,10 +102,22 @@ export class GroupOffsets {
   }
 
   /** The same for a transaction of a producer: it takes effect when `endTransaction` says so. */
-  stage(producerId: number, request: CommitRequest, reply: ReplyTo<CommitAnswer>): void {
+  stage(producerId: number, request: CommitRequest, toCaller: ReplyTo<CommitAnswer>): void {
+    const reply = this.#traced(request, toCaller)
     const refusal = this.#checkCommit(request, true)
     if (refusal !== undefined) return reply(refusal)
     this.#store(request, reply, (offsets) => this.#committed.stage(producerId, offsets))
+  }
+
+  /** A reply that also ends the span of the request. */
+  #traced(request: CommitRequest, reply: ReplyTo<CommitAnswer>): ReplyTo<CommitAnswer> {
+    if (this.#tracer === undefined) return reply
+    const work = this.#tracer.commit(request)
+    return (answer) => {
+      const refusal = isRefusal(answer) ? answer : answer.refusals.find((each) => each !== undefined)
+      work.end(refusal === undefined ? undefined : new BrokerError(refusal.error, refusal.message))
+      reply(answer)
+    }
   }
 
   /**

@@ -2,6 +2,7 @@ import type { Clock } from '../../base/clock.ts'
 import type { Logger } from '../../base/logger.ts'
 import type { LogEngine } from '../../log/log-engine.ts'
 import type { Store } from '../../store/store.ts'
+import type { Tracer } from '../../tracing/tracer.ts'
 import { BatchIntake } from '../batch-intake.ts'
 import type { TopicSchemas } from '../topic-schemas.ts'
 import type { Topics } from '../topics.ts'
@@ -16,14 +17,15 @@ export function createRedrives(
     readonly logger: Logger
     readonly schemas: TopicSchemas
     readonly unpackedBytesMax?: number
+    readonly tracer?: Tracer | undefined
   },
   getTopics: () => Topics,
 ): Redrives {
-  const { store, engine, clock, logger, schemas } = parts
+  const { store, engine, clock, logger, schemas, tracer } = parts
   const intake = new BatchIntake(clock, parts.unpackedBytesMax)
   const findLog = (name: string, partition: number) => {
     const topic = getTopics().get(name)
     return topic === undefined ? undefined : engine.get(topic.name, partition)
   }
-  return new Redrives({ store, clock, logger, intake, schemas, findLog }, getTopics)
+  return new Redrives({ store, clock, logger, intake, schemas, findLog, tracer }, getTopics)
 }

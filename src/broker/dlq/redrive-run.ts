@@ -3,6 +3,7 @@ import type { Logger } from '../../base/logger.ts'
 import type { PartitionLog } from '../../log/log-engine.ts'
 import type { Store } from '../../store/store.ts'
 import type { BatchIntake } from '../batch-intake.ts'
+import type { Tracer } from '../../tracing/tracer.ts'
 import type { TopicSchemas } from '../topic-schemas.ts'
 import type { Topic, Topics } from '../topics.ts'
 import type { DeadLetter } from './letter.ts'
@@ -27,6 +28,8 @@ export interface RedriveRunParts {
   readonly states: LetterStates
   readonly events: RedriveEvents
   readonly findLog: (topic: string, partition: number) => PartitionLog | undefined
+  /** Undefined as long as tracing is off. */
+  readonly tracer?: Tracer | undefined
   /** Told of each change of the job that is durable. */
   readonly changed: (job: RedriveJob) => void
   /** Told once, when nothing more will be done. */

@@ -6,6 +6,7 @@ import type { PartitionLog } from '../../log/log-engine.ts'
 import type { Store } from '../../store/store.ts'
 import type { BatchIntake } from '../batch-intake.ts'
 import { DEAD_LETTER_SUFFIX, isDeadLetterTopic } from '../dead-letter-topic.ts'
+import type { Tracer } from '../../tracing/tracer.ts'
 import type { TopicSchemas } from '../topic-schemas.ts'
 import type { Topic, Topics } from '../topics.ts'
 import type { DeadLetter, LetterFilter } from './letter.ts'
@@ -36,6 +37,8 @@ export interface RedrivesParts {
   readonly intake: BatchIntake
   readonly schemas: TopicSchemas
   readonly findLog: (topic: string, partition: number) => PartitionLog | undefined
+  /** Undefined as long as tracing is off. */
+  readonly tracer?: Tracer | undefined
 }
 
 /** How many were redriven and discarded since the start, by dead letter topic. */
@@ -402,7 +405,7 @@ export class Redrives {
 
   #run(job: RedriveJob, stored: Promise<void> = Promise.resolve()): RedriveRun {
     this.#jobs.set(job.number, job)
-    const { store, clock, logger, intake, schemas, findLog } = this.#parts
+    const { store, clock, logger, intake, schemas, findLog, tracer } = this.#parts
     const run = new RedriveRun(job, stored, {
       store,
       clock,
@@ -410,6 +413,7 @@ export class Redrives {
       intake,
       schemas,
       findLog,
+      tracer,
       topics: this.#topics(),
       states: this.states,
       events: this.#eventsOf(job.topic),

@@ -11,6 +11,7 @@ import {
   RecordBatchBuilder,
   RecordReader,
 } from '../../record/record-batch.ts'
+import type { TracedForwarding, Tracer } from '../../tracing/tracer.ts'
 import type { BatchIntake } from '../batch-intake.ts'
 import { REDRIVE_OF_HEADER } from '../dead-letter-headers.ts'
 import type { PlannedRecord, RedriveFault } from './plan-redrive.ts'
@@ -35,20 +36,23 @@ export function sendRedriven(
   records: readonly PlannedRecord[],
   log: PartitionLog,
   config: LogConfig,
-  { intake, clock }: { readonly intake: BatchIntake; readonly clock: Clock },
+  parts: { readonly intake: BatchIntake; readonly clock: Clock; readonly tracer?: Tracer | undefined },
 ): SentRecords {
+  const { intake, clock, tracer } = parts
   const sent: PlannedRecord[] = []
   const failed: { record: PlannedRecord; fault: RedriveFault }[] = []
   const stored: Promise<void>[] = []
   const send = (part: readonly PlannedRecord[]) => {
+    const forwarding = tracer?.forward('redrive', log)
     try {
-      const batch = intake.take(toBatch(part), config)
+      const batch = intake.take(toBatch(part, forwarding), config)
       if (config.timestampType === 'CreateTime') {
         changeBatchHeader(batch, { maxTimestamp: Math.max(clock.now(), getMaxTimestamp(batch, 0)) })
       }
-      stored.push(append(log, batch, part.length))
+      stored.push(append(log, batch, part.length, forwarding))
       sent.push(...part)
     } catch (error) {
+      forwarding?.end(error)
       if (!(error instanceof BrokerError) || error.code === 'KAFKA_STORAGE_ERROR') {
         stored.push(Promise.reject(error))
         return
@@ -108,12 +112,22 @@ function readAny(log: PartitionLog, offset: number): Promise<ReadBatches> {
   })
 }
 
-function append(log: PartitionLog, batch: Buffer, recordCount: number): Promise<void> {
+function append(
+  log: PartitionLog,
+  batch: Buffer,
+  recordCount: number,
+  forwarding: TracedForwarding | undefined,
+): Promise<void> {
   let settle: (error: Error | undefined) => void = () => {}
   const stored = new Promise<void>((resolve, reject) => {
     settle = (error) => (error === undefined ? resolve() : reject(error))
   })
-  log.append(batch, recordCount, 'all', { appended: settle })
+  const baseOffset = log.append(batch, recordCount, 'all', {
+    appended(error) {
+      forwarding?.end(error, baseOffset)
+      settle(error)
+    },
+  })
   return stored
 }
 
@@ -144,10 +158,12 @@ function sizeOf({ key, value, headers }: PlannedRecord): number {
   return 100 + (key?.length ?? 0) + (value?.length ?? 0) + ofHeaders
 }
 
-function toBatch(records: readonly PlannedRecord[]): Buffer {
+function toBatch(records: readonly PlannedRecord[], forwarding: TracedForwarding | undefined): Buffer {
   // Its arena is never taken back: the batch stays as it is.
   const builder = new RecordBatchBuilder(0)
   builder.begin()
-  for (const { key, value, timestamp, headers } of records) builder.add(key, value, timestamp, headers)
+  for (const { key, value, timestamp, headers } of records) {
+    builder.add(key, value, timestamp, forwarding === undefined ? headers : forwarding.add(headers))
+  }
   return builder.finish()
 }
