@@ -28,6 +28,13 @@ export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   'schema unset': async () => (await import('./schema-set.ts')).schemaUnset,
   'schema check': async () => (await import('./schema-check.ts')).schemaCheck,
   'schema validate': async () => (await import('./schema-validate.ts')).schemaValidate,
+  'dlq list': async () => (await import('./dlq-list.ts')).dlqList,
+  'dlq show': async () => (await import('./dlq-list.ts')).dlqShow,
+  'dlq check': async () => (await import('./dlq-check.ts')).dlqCheck,
+  'dlq redrive': async () => (await import('./dlq-redrive.ts')).dlqRedrive,
+  'dlq discard': async () => (await import('./dlq-redrive.ts')).dlqDiscard,
+  'dlq history': async () => (await import('./dlq-redrive.ts')).dlqHistory,
+  'dlq cancel': async () => (await import('./dlq-redrive.ts')).dlqCancel,
   'log dump': async () => (await import('./log-dump.ts')).logDump,
   'log verify': async () => (await import('./log-verify.ts')).logVerify,
   health: async () => (await import('./health.ts')).health,
@@ -43,6 +50,7 @@ export const GROUPS: Readonly<Record<string, string>> = {
   consumer: 'consumer groups: their members, committed offsets and lag',
   schedule: 'records that wait until they are due: look, move, send, cancel',
   schema: "JSON Schema of a topic's records: look, try, set, compare, infer",
+  dlq: 'dead letters: look, check, repair, send again, discard',
   log: 'read the files of a stopped broker',
 }
 
