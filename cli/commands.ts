@@ -35,6 +35,9 @@ export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   'dlq discard': async () => (await import('./dlq-redrive.ts')).dlqDiscard,
   'dlq history': async () => (await import('./dlq-redrive.ts')).dlqHistory,
   'dlq cancel': async () => (await import('./dlq-redrive.ts')).dlqCancel,
+  snapshot: async () => (await import('./snapshot.ts')).snapshot,
+  'snapshot verify': async () => (await import('./snapshot.ts')).snapshotVerify,
+  restore: async () => (await import('./restore.ts')).restore,
   'log dump': async () => (await import('./log-dump.ts')).logDump,
   'log verify': async () => (await import('./log-verify.ts')).logVerify,
   health: async () => (await import('./health.ts')).health,
@@ -51,6 +54,7 @@ export const GROUPS: Readonly<Record<string, string>> = {
   schedule: 'records that wait until they are due: look, move, send, cancel',
   schema: "JSON Schema of a topic's records: look, try, set, compare, infer",
   dlq: 'dead letters: look, check, repair, send again, discard',
+  snapshot: 'copies of everything that a broker keeps',
   log: 'read the files of a stopped broker',
 }
 

@@ -7,6 +7,7 @@ import type { FileSystem } from './base/file-system.ts'
 import { nodeFileSystem } from './base/file-system.ts'
 import type { Logger } from './base/logger.ts'
 import { silentLogger } from './base/logger.ts'
+import { RESTORING_DIRECTORY } from './base/restoring.ts'
 import { Broker } from './broker/broker.ts'
 import { createDelayQueue } from './broker/create-delay-queue.ts'
 import { createRedrives } from './broker/dlq/create-redrives.ts'
@@ -35,6 +36,7 @@ import { Listener } from './net/listener.ts'
 import type { Protocol } from './net/protocol.ts'
 import { JsonDoor } from './protocols/json/door.ts'
 import { KafkaDoor } from './protocols/kafka/door.ts'
+import { Snapshots } from './snapshot/snapshots.ts'
 import { createHealth } from './readiness.ts'
 import type { BrokerState } from './readiness.ts'
 import { explainListening, StartError, toStorageStartError } from './start-error.ts'
@@ -297,6 +299,7 @@ async function openLog(parts: {
   const topicsFile = join(config.configDirectory, 'topics.yml')
   const startedAt = clock.monotonic()
   try {
+    refuseHalfRestored(dataDirectory, fileSystem)
     const storePath = join(dataDirectory, '@store')
     const isNewDirectory = fileSystem.sizeOf(storePath) === undefined
     const store = parts.store ?? new LmdbStore({ path: storePath, fileSystem, machineClock })
@@ -366,8 +369,13 @@ async function openLog(parts: {
     collectRedrives(metrics, redrives)
     state.store = store
     state.engine = engine
+    const clusterId = await readClusterId(store)
+    const origin = { dataDirectory, version: VERSION, clusterId }
+    const snapshots = new Snapshots({ ...origin, machineClock, clock, fileSystem, logger, metrics, engine, store })
+    opened.add('the snapshots', () => snapshots.close())
     return {
       engine,
+      snapshots,
       topics,
       committedOffsets,
       groups,
@@ -378,7 +386,7 @@ async function openLog(parts: {
       redrives,
       identity: {
         version: VERSION,
-        clusterId: await readClusterId(store),
+        clusterId,
         startedAtMs: clock.now(),
         dataDirectory,
         flushPolicy: formatFlushPolicy(config.flushPolicy),
@@ -442,6 +450,14 @@ function reportOf(engine: SegmentLogEngine, topics: Topics, isNewDirectory: bool
   const { wasClean, truncatedBytes } = engine.recovery
   const topicCount = topics.list().length
   return { isNewDirectory, topicCount, partitionCount, recordCount, wasClean, openingMs, truncatedBytes }
+}
+
+/** @throws StartError when a restore into the directory was broken off */
+function refuseHalfRestored(directory: string, fileSystem: FileSystem): void {
+  if (fileSystem.sizeOf(join(directory, RESTORING_DIRECTORY)) === undefined) return
+  const message = `Cannot use the data directory ${JSON.stringify(directory)}: a restore into it was broken off`
+  const hints = [`Empty it and restore again:  brokerctl restore FILE --data ${directory}`]
+  throw new StartError({ code: 'RESTORE_BROKEN_OFF', exitCode: 70, message, hints })
 }
 
 function lockLost(directory: string): StartError {

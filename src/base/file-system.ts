@@ -53,6 +53,8 @@ export interface FileSystem {
   /** With its parents; an existing directory is fine. */
   makeDirectory(path: string): void
   rename(from: string, to: string): void
+  /** Gives a file a second name in the same file system: both are the same file from then on. Refuses an existing one. */
+  link(path: string, secondPath: string): void
   remove(path: string): void
   /** With everything in it. */
   removeDirectory(path: string): void
@@ -124,6 +126,7 @@ export const nodeFileSystem: FileSystem = {
     fs.mkdirSync(path, { recursive: true, mode: 0o750 })
   },
   rename: (from, to) => fs.renameSync(from, to),
+  link: (path, secondPath) => fs.linkSync(path, secondPath),
   remove: (path) => fs.unlinkSync(path),
   removeDirectory: (path) => fs.rmSync(path, { recursive: true }),
   syncDirectory(path, done) {

@@ -81,6 +81,14 @@ export class MemoryFileSystem implements FileSystem {
     }
   }
 
+  link(path: string, secondPath: string): void {
+    const file = this.#files.get(path)
+    if (file === undefined || !this.#directories.has(parentOf(secondPath))) throw failure('ENOENT', 'link', path)
+    if (this.sizeOf(secondPath) !== undefined) throw failure('EEXIST', 'link', secondPath)
+    file.nameCount++
+    this.#files.set(secondPath, file)
+  }
+
   remove(path: string): void {
     const file = this.#files.get(path)
     if (file === undefined) throw failure('ENOENT', 'unlink', path)
@@ -121,6 +129,7 @@ interface Disk {
 class MemoryFile implements File {
   readonly path: string
   readonly #disk: Disk
+  nameCount = 1
   #chunks: Buffer[] = []
   #size = 0
 
@@ -191,8 +200,9 @@ class MemoryFile implements File {
   syncNow(): void {}
   close(): void {}
 
-  /** Its name is gone. Whoever has it open goes on reading. */
+  /** A name of it is gone. Whoever has it open goes on reading. */
   free(): void {
+    if (--this.nameCount > 0) return
     this.#disk.bytesUsed -= this.#chunks.length * CHUNK_BYTES
   }
 

@@ -22,6 +22,7 @@ import type { DividedBatch } from './delayed-records.ts'
 import type { TransactionCoordinator } from '../transactions/coordinator.ts'
 import type { ProducerIds } from '../transactions/producer-ids.ts'
 import type { TracedWork, Tracer } from '../tracing/tracer.ts'
+import type { Snapshots } from '../snapshot/snapshots.ts'
 import type { LogWatch } from './log-watches.ts'
 import { LogWatches } from './log-watches.ts'
 import { ensureDeadLetterTopic } from './dead-letter-topic.ts'
@@ -91,6 +92,7 @@ export interface BrokerParts {
   readonly delay: DelayQueue
   readonly schemas: TopicSchemas
   readonly redrives: Redrives
+  readonly snapshots: Snapshots
   readonly metrics: Metrics
   readonly identity: BrokerIdentity
   /** The most that the records of a compressed batch may grow to when they must be looked into. */
@@ -130,6 +132,7 @@ export class Broker {
   readonly unpackedBytesMax: number
   /** Undefined as long as tracing is off. */
   readonly tracer: Tracer | undefined
+  readonly snapshots: Snapshots
   /** Where each door listens; filled in as they open. */
   readonly addresses = new Map<string, string>()
   readonly #engine: LogEngine
@@ -164,6 +167,7 @@ export class Broker {
       partitionCount: (topic) => this.topics.partitionCount(topic),
       makeTopic: (topic) => ensureDeadLetterTopic(this.topics, this.topics.getExisting(topic)),
     })
+    this.snapshots = parts.snapshots
     this.#engine = parts.engine
     this.#waiting = new WaitingFetches(parts.clock, parts.metrics.fetchWaiting, tracer)
     this.#watches = new LogWatches(parts.clock, parts.metrics.fetchWaiting)

@@ -37,6 +37,10 @@ class FakeEngine implements LogEngine {
     if (partition >= (this.partitionCounts.get(topic) ?? 0)) return undefined
     return { topic, partition } as PartitionLog
   }
+  readonly isDiskFull = false
+  async stageImage() {
+    return []
+  }
   async close() {}
 
   async #turn() {

@@ -179,6 +179,8 @@ const engine: LogEngine = {
   configureTopic() {},
   deleteTopic: () => Promise.resolve(),
   get: () => undefined,
+  isDiskFull: false,
+  stageImage: () => Promise.resolve([]),
   close: () => Promise.resolve(),
 }
 

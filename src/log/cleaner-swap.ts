@@ -13,10 +13,12 @@ export async function finishSwap(context: LogContext, log: SegmentPartitionLog):
   if (swap === undefined) return
   if (swap.stage === 'offered') {
     await context.saveCheckpoint()
+    await context.untilReleased()
     if (log.failure !== undefined) return
     log.placeSwap()
   }
   await done((finish) => context.fileSystem.syncDirectory(log.directory, finish))
+  await context.untilReleased()
   if (log.failure !== undefined) return
   log.removeSwallowed()
   // After a stop in order nobody looks for what has come back.

@@ -21,6 +21,8 @@ export interface LogContext {
   readonly producerSnapshotBytes: number
   /** Whether the disk has no room; appends are refused until it has. */
   readonly isDiskFull: boolean
+  /** Whether files must stay where they are for a moment, because an image of the logs is being taken. */
+  readonly isHeld: boolean
   /** Batches whose checksum or shape was wrong when they were read. */
   corruptBatches: number
   noteDiskFull(error: Error): void
@@ -32,6 +34,8 @@ export interface LogContext {
   noteRolled(log: SegmentPartitionLog): void
   /** Saves the state as it is now in both files of the checkpoint; rejects when that is not certain. */
   saveCheckpoint(): Promise<void>
+  /** Resolves when files need not stay where they are; look again afterwards whether that still holds. */
+  untilReleased(): Promise<void>
   /** Lets other work have a turn of the event loop. */
   yieldTurn(): Promise<void>
   /** Makes the log start durable, then removes what lies below it. */

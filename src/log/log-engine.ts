@@ -205,6 +205,12 @@ export interface PartitionLog {
   deleteRecordsBefore(offset: number): Promise<void>
 }
 
+/** A file of an image: where it belongs in a data directory, and how many of its bytes belong to the image. */
+export interface StagedFile {
+  readonly path: string
+  readonly sizeBytes: number
+}
+
 /**
  * The port to whatever keeps the records. Nothing above it knows that segments exist.
  */
@@ -218,6 +224,17 @@ export interface LogEngine {
   /** Removes all partitions of a topic with their records; waiters are told UNKNOWN_TOPIC_OR_PARTITION. */
   deleteTopic(topic: TopicName): Promise<void>
   get(topic: TopicName, partition: number): PartitionLog | undefined
+  /** Whether appends are refused because the disk has no room. */
+  readonly isDiskFull: boolean
+  /**
+   * Puts into an empty directory of the same file system what a process that died at the moment of this call would leave
+   * behind: everything that was written by then, acknowledged or not. A start on these files finds what a start after a kill
+   * finds. The files are second names of those in use, so this costs no space until retention removes something; only their
+   * first `sizeBytes` bytes belong to the image.
+   *
+   * Rejects with the system's error.
+   */
+  stageImage(directory: string): Promise<readonly StagedFile[]>
   /** Makes everything durable and leaves the mark of a clean stop. */
   close(): Promise<void>
 }

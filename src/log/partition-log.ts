@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { assert } from '../base/assert.ts'
 import { BrokerError } from '../base/broker-error.ts'
 import type { Timer } from '../base/clock.ts'
@@ -15,6 +16,7 @@ import {
 } from '../record/record-batch.ts'
 import type { AbortedTransaction } from './aborted-transactions.ts'
 import type { LogContext } from './log-context.ts'
+import type { PartitionImage } from './log-image.ts'
 import type {
   Acks,
   AppendWaiter,
@@ -30,7 +32,7 @@ import type { EpochStart, PartitionFacts } from './partition-facts.ts'
 import { PartitionProducers } from './partition-producers.ts'
 import type { KeptBatch } from './producer-state.ts'
 import { countExpired, isTooOld, retentionLimits, type RetentionReason, rollAfterMs } from './retention.ts'
-import { Segment, type SegmentFacts } from './segment.ts'
+import { cleanedFileName, Segment, type SegmentFacts } from './segment.ts'
 import { canBeOffered, placeSwap, removeSwallowed, type SegmentSwap, segmentsToSave } from './segment-swap.ts'
 import { FULL_CODES } from './snapshot-files.ts'
 import { Waiters } from './waiters.ts'
@@ -166,6 +168,18 @@ export class SegmentPartitionLog implements PartitionLog, ReadableLog {
       sum += this.#segments[i].sizeBytes - this.#segments[i].syncedBytes
     }
     return sum
+  }
+
+  /** What a process that died at this moment would leave behind. */
+  image(): PartitionImage {
+    const segments = segmentsToSave(this.#segments, this.#swap).map((segment) => {
+      const { baseOffset, sizeBytes, cleanings, logPath } = segment
+      const isWaiting = this.#swap?.stage === 'offered' && segment === this.#swap.segment
+      const path = isWaiting ? join(this.directory, cleanedFileName(baseOffset, cleanings)) : logPath
+      return { path, baseOffset, sizeBytes }
+    })
+    const { topic, partition, directory, logEndOffset } = this
+    return { topic, partition, directory, logEndOffset, segments, facts: this.facts() }
   }
 
   /** The state to keep in the checkpoint, up to the recovery point. */
@@ -416,6 +430,7 @@ export class SegmentPartitionLog implements PartitionLog, ReadableLog {
   /** Removes the segments below the log start that both files of the checkpoint have, oldest first. */
   removeDoomed(): void {
     if (this.failure !== undefined || this.#segments.at(-1)?.isNameSynced === false) return
+    if (this.#context.isHeld) return
     // A start may go by what is to be put in the place of some of them; the next pass removes that.
     if (this.#swap?.stage === 'offered') return
     const doomed = this.#doomed(this.#savedLogStarts[0])

@@ -9,7 +9,8 @@ import type { TopicName } from '../base/topic-name.ts'
 import { UNPACKED_BYTES_MAX } from '../record/record-batch.ts'
 import { LogCleaner } from './cleaner.ts'
 import { Checkpoint, type CheckpointState, done, type PartitionEntry } from './checkpoint.ts'
-import type { LogConfig, LogEngine, PartitionLog } from './log-engine.ts'
+import type { LogConfig, LogEngine, PartitionLog, StagedFile } from './log-engine.ts'
+import { linkImage } from './log-image.ts'
 import { assumeState } from './lost-checkpoint.ts'
 import { OpenFiles } from './open-files.ts'
 import type { LogContext } from './log-context.ts'
@@ -140,6 +141,8 @@ export class SegmentLogEngine implements LogEngine, LogContext {
   readonly #timers = new Map<string, Timer>()
   #retentionDelayMs = 0
   #isClosed = false
+  /** While an image is being taken. */
+  #staging: Promise<unknown> | undefined
 
   /**
    * Opens a data directory, making it if it is not there. The caller holds its lock.
@@ -263,6 +266,7 @@ export class SegmentLogEngine implements LogEngine, LogContext {
     await Promise.all(logs.map((log) => log.retire(reason)))
     const directory = join(this.#directory, topic)
     const away = join(this.#directory, `${deletedPrefix(topic)}${this.clock.now()}`)
+    await this.untilReleased()
     const isThere = this.fileSystem.sizeOf(directory) !== undefined
     if (isThere) {
       this.fileSystem.rename(directory, away)
@@ -274,10 +278,27 @@ export class SegmentLogEngine implements LogEngine, LogContext {
     if (isThere) this.fileSystem.removeDirectory(away)
   }
 
+  async stageImage(directory: string): Promise<readonly StagedFile[]> {
+    assert(this.#staging === undefined, 'one image is taken at a time')
+    const logs = [...this.partitions()]
+    const image = { leaderEpoch: this.leaderEpoch, partitions: logs.map((log) => log.image()) }
+    const parts = { fileSystem: this.fileSystem, directory, yieldTurn: () => this.#yieldTurn() }
+    const staging = linkImage(parts, image)
+    this.#staging = staging
+    try {
+      return await staging
+    } finally {
+      this.#staging = undefined
+      // What was to go meanwhile.
+      this.#retainSoon(this.partitions())
+    }
+  }
+
   async close(): Promise<void> {
     assert(!this.#isClosed, 'an engine is closed once')
     this.#isClosed = true
     for (const timer of this.#timers.values()) timer.cancel()
+    await this.untilReleased()
     this.#flushWrites()
     await this.cleaner.stop()
     await this.#retaining
@@ -320,6 +341,14 @@ export class SegmentLogEngine implements LogEngine, LogContext {
 
   saveCheckpoint(): Promise<void> {
     return this.#saveInBoth()
+  }
+
+  get isHeld(): boolean {
+    return this.#staging !== undefined
+  }
+
+  async untilReleased(): Promise<void> {
+    while (this.#staging !== undefined) await this.#staging.catch(() => {})
   }
 
   yieldTurn(): Promise<void> {

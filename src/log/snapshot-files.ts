@@ -120,6 +120,8 @@ export class SnapshotFiles {
   #keep(offset: number): void {
     this.#newestOffset = offset
     this.#offsets = [...this.#offsets.filter((other) => other !== offset), offset]
+    // Those that are too many go with the next one.
+    if (this.#context.isHeld) return
     for (const old of this.#offsets.splice(0, Math.max(0, this.#offsets.length - SNAPSHOTS_KEPT))) this.#remove(old)
   }
 

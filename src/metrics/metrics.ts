@@ -382,6 +382,21 @@ export class Metrics {
     'Seconds that writing the metrics took at the last scrape; 0 before the first',
   )
 
+  /** result `ok` | `error` */
+  readonly snapshots = this.#counters('cafelog_snapshots_total', 'Snapshots that have ended, by how', ['result'])
+  readonly snapshotLastSuccess = this.#gauge(
+    'cafelog_snapshot_last_success_timestamp_seconds',
+    'When the last complete snapshot ended, in seconds since 1970; 0 before the first since the start',
+  )
+  readonly snapshotLastSizeBytes = this.#gauge(
+    'cafelog_snapshot_last_size_bytes',
+    'Bytes of the last complete snapshot since the start',
+  )
+  readonly snapshotLastDurationSeconds = this.#gauge(
+    'cafelog_snapshot_last_duration_seconds',
+    'Seconds that the last complete snapshot took, with its client',
+  )
+
   /** How many series topics may have of their own, about; and consumer groups as many again. */
   readonly seriesMax: number
 
@@ -391,6 +406,7 @@ export class Metrics {
     for (const type of ERROR_TYPES) this.errors.child(type)
     for (const result of ['ok', 'error']) this.offsetCommits.child(result)
     this.throttled.child('memory')
+    for (const result of ['ok', 'error']) this.snapshots.child(result)
     for (const result of ['commit', 'abort', 'timeout']) this.transactionsEnded.child(result)
   }
 

@@ -8,6 +8,7 @@ import { BrokerError } from '../base/broker-error.ts'
 import type { Clock, Timer } from '../base/clock.ts'
 import type { FileSystem } from '../base/file-system.ts'
 import { GroupCommit } from './group-commit.ts'
+import { copyRows } from './lmdb-copy.ts'
 import { prepareLmdbFiles } from './lmdb-files.ts'
 import { TABLES } from './store.ts'
 import type { Store, StoreChange, TableName } from './store.ts'
@@ -46,6 +47,16 @@ const MAP_PAGES_QUIET = 512
 const OPENING_ATTEMPTS = 5
 
 const RAW = { encoding: 'binary', keyEncoding: 'binary' } as const
+const ENVIRONMENT = {
+  ...RAW,
+  maxDbs: TABLES_MAX,
+  mapSize: MAP_BYTES,
+  pageSize: PAGE_BYTES,
+  overlappingSync: false,
+  // Only so does one transaction have one promise. Otherwise the package makes a second one for the batch, and when the
+  // commit fails nobody can catch it: the process would end with an unhandled rejection.
+  eventTurnBatching: false,
+} as const
 
 /** What the store needs from outside. */
 export interface LmdbStoreOptions {
@@ -154,6 +165,21 @@ export class LmdbStore implements Store {
     return this.#commits.commit(changes)
   }
 
+  copyTo(directory: string): Promise<void> {
+    if (this.#openFailure !== undefined) return Promise.reject(this.#refuseAfter(this.#openFailure))
+    // The next read sees what was committed last, and not what an earlier one in this turn has seen.
+    this.#root.resetReadTxn()
+    const transaction = this.#root.useReadTransaction()
+    const source = { tables: this.#tables, transaction, sizeBytes: this.#sizeBytes() }
+    this.#iterations++
+    return copyRows(source, { directory, fileSystem: this.#fileSystem, options: ENVIRONMENT }).finally(() => {
+      transaction.done()
+      this.#iterations--
+      // All of it was read through the map.
+      this.#noteMapped(source.sizeBytes / PAGE_BYTES)
+    })
+  }
+
   async close(): Promise<void> {
     this.#isClosed = true
     this.#mapCheck?.cancel()
@@ -163,17 +189,7 @@ export class LmdbStore implements Store {
   }
 
   #open(): RootDatabase<Buffer, Buffer> {
-    const root = open<Buffer, Buffer>({
-      path: this.#path,
-      ...RAW,
-      maxDbs: TABLES_MAX,
-      mapSize: MAP_BYTES,
-      pageSize: PAGE_BYTES,
-      overlappingSync: false,
-      // Only so does one transaction have one promise. Otherwise the package makes a second one for the batch, and when
-      // the commit fails nobody can catch it: the process would end with an unhandled rejection.
-      eventTurnBatching: false,
-    })
+    const root = open<Buffer, Buffer>({ path: this.#path, ...ENVIRONMENT })
     try {
       // In one transaction, or the first start would wait for a sync for each of them.
       root.transactionSync(() => {
@@ -291,6 +307,11 @@ export class LmdbStore implements Store {
     await this.#transact(() => void this.#root.put(key, filling))
     await this.#transact(() => void this.#root.remove(key))
     this.#reservePages = this.#countFreePages()
+  }
+
+  /** What the trees and their free pages take up. */
+  #sizeBytes(): number {
+    return ((this.#root.getStats() as RootStats).lastPageNumber + 1) * PAGE_BYTES
   }
 
   /** Everything in the file that belongs neither to a tree, nor to the list of free pages, nor is one of two meta pages. */

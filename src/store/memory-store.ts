@@ -1,3 +1,4 @@
+import { BrokerError } from '../base/broker-error.ts'
 import { GroupCommit } from './group-commit.ts'
 import { TABLES } from './store.ts'
 import type { Store, StoreChange, TableName } from './store.ts'
@@ -58,6 +59,11 @@ export class MemoryStore implements Store {
 
   commit(changes: readonly StoreChange[]): Promise<void> {
     return this.#commits.commit(changes)
+  }
+
+  copyTo(directory: string): Promise<void> {
+    const message = `Cannot copy the store to ${JSON.stringify(directory)}: this broker keeps everything in memory`
+    return Promise.reject(new BrokerError('POLICY_VIOLATION', message))
   }
 
   close(): Promise<void> {

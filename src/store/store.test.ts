@@ -202,3 +202,51 @@ test('LmdbStore goes on with its reserve when the disk is full, then refuses, an
   await fill()
   expect(rows(store, 'meta').length).toBe(1_000)
 })
+
+test('a copy has the rows of the moment when it was asked for, while commits go on', async () => {
+  const directory = makeDirectory()
+  const store = openLmdb(directory)
+  const round = (number: number) => [
+    ...Array.from({ length: 5_000 }, (_, i) => {
+      return { table: 'offsets', key: `row ${i}`, value: bytes(`${number} ${'x'.repeat(i % 300)}`) } as const
+    }),
+    { table: 'meta', key: 'round', value: bytes(String(number)) } as const,
+  ]
+  await store.commit(round(0))
+  await store.commit(round(1))
+  let isOver = false
+  const committing = (async () => {
+    for (let number = 2; !isOver; number++) await store.commit(round(number))
+  })()
+  const copying = store.copyTo(join(directory, 'copy', '@store'))
+  const large = { table: 'schedules', key: 'large', value: Buffer.alloc(3_000_000, 7) } as const
+  await Promise.all([copying, store.commit([large])])
+  isOver = true
+  await committing
+  const copy = openLmdb(join(directory, 'copy'))
+  const numbers = new Set([...copy.entries('offsets')].map(([, value]) => value.toString().split(' ')[0]))
+  expect([...numbers]).toEqual(['1'])
+  expect([...copy.entries('offsets')]).toHaveLength(5_000)
+  expect(copy.get('meta', 'round')).toEqual(bytes('1'))
+  expect(copy.count('schedules')).toBe(0)
+  await copy.commit([large])
+  expect(copy.get('schedules', 'large')?.length).toBe(3_000_000)
+  expect(Number(store.get('meta', 'round')?.toString())).toBeGreaterThan(1)
+})
+
+test('a copy for which there is no room is refused before it is begun, and the store goes on', async () => {
+  const directory = makeDirectory()
+  let freeBytes: number | undefined
+  const space = (path: string) => ({ ...nodeFileSystem.space(path), ...(freeBytes !== undefined && { freeBytes }) })
+  const store = openLmdb(directory, { ...nodeFileSystem, space })
+  await store.commit([{ table: 'meta', key: 'a', value: bytes('1') }])
+  freeBytes = 10_000_000
+  await expect(store.copyTo(join(directory, 'copy'))).rejects.toMatchObject({
+    code: 'KAFKA_STORAGE_ERROR',
+    message: expect.stringContaining('10000000 are free') as string,
+  })
+  freeBytes = undefined
+  await store.commit([{ table: 'meta', key: 'a', value: bytes('2') }])
+  expect(store.get('meta', 'a')).toEqual(bytes('2'))
+  await expect(new MemoryStore().copyTo('/nowhere')).rejects.toMatchObject({ code: 'POLICY_VIOLATION' })
+})

@@ -44,5 +44,12 @@ export interface Store {
    * @throws BrokerError KAFKA_STORAGE_ERROR
    */
   commit(changes: readonly StoreChange[]): Promise<void>
+  /**
+   * Makes a second store in a directory that is not there yet, with the rows as they are on stable storage at the moment of
+   * this call. Commits go on meanwhile. What is begun is left in the directory when it fails.
+   *
+   * @throws BrokerError KAFKA_STORAGE_ERROR for want of space; POLICY_VIOLATION when there is nothing on a disk
+   */
+  copyTo(directory: string): Promise<void>
   close(): Promise<void>
 }

@@ -182,6 +182,11 @@ export class SimFileSystem implements FileSystem {
     this.disk.rename(source.directory, source.name, target.name, node)
   }
 
+  /** Not modelled: no step on the road of a record, and no start, gives a file a second name. */
+  link(path: string, secondPath: string): void {
+    throw systemError('EPERM', 'link', `${path} -> ${secondPath}`)
+  }
+
   remove(path: string): void {
     this.begin('remove', path)
     const { directory, name } = this.disk.parentOf(path)

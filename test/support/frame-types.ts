@@ -29,3 +29,6 @@ export const GET_SCHEMA = 32
 export const SET_SCHEMA = 33
 export const UNSET_SCHEMA = 34
 export const CHECK_SCHEMA = 35
+export const BEGIN_SNAPSHOT = 40
+export const READ_SNAPSHOT = 41
+export const END_SNAPSHOT = 42

@@ -23,6 +23,7 @@ import { Metrics } from '../../src/metrics/metrics.ts'
 import { Listener } from '../../src/net/listener.ts'
 import { JsonDoor } from '../../src/protocols/json/door.ts'
 import { LmdbStore } from '../../src/store/lmdb-store.ts'
+import { Snapshots } from '../../src/snapshot/snapshots.ts'
 import { ProducerIds } from '../../src/transactions/producer-ids.ts'
 
 /** The whole program as its configuration makes it, in this process. */
@@ -118,8 +119,11 @@ export async function startTestBroker(
     dataDirectory: directory,
     flushPolicy: 'always',
   }
+  const origin = { dataDirectory: directory, version: identity.version, clusterId: identity.clusterId }
+  const snapshots = new Snapshots({ ...origin, machineClock: clock, clock, fileSystem, logger, metrics, engine, store })
   const broker = new Broker({
     clock,
+    snapshots,
     engine,
     topics,
     committedOffsets,
@@ -148,6 +152,7 @@ export async function startTestBroker(
       groups.close()
       transactions.close()
       await redrives.close()
+      await snapshots.close()
       await delay.close()
       await engine.close()
       await store.close()

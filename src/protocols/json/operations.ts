@@ -18,6 +18,7 @@ import { metadata } from './operations/metadata.ts'
 import { cancelRedrive, discardDeadLetters, listRedrives, redrive } from './operations/redrives.ts'
 import { cancelSchedule, getSchedule, listSchedules, reschedule, sendScheduleNow } from './operations/schedules.ts'
 import { checkSchema, getSchema, setSchema, unsetSchema } from './operations/schemas.ts'
+import { beginSnapshot, endSnapshot, readSnapshot } from './operations/snapshots.ts'
 import type { OperationName } from './wire.ts'
 import { FRAME_TYPES } from './wire.ts'
 
@@ -60,6 +61,9 @@ const TABLE = {
   SET_SCHEMA: { requestClass: 'other', operation: setSchema },
   UNSET_SCHEMA: { requestClass: 'other', operation: unsetSchema },
   CHECK_SCHEMA: { requestClass: 'other', operation: checkSchema },
+  BEGIN_SNAPSHOT: { requestClass: 'other', operation: beginSnapshot },
+  READ_SNAPSHOT: { requestClass: 'read', operation: readSnapshot },
+  END_SNAPSHOT: { requestClass: 'other', operation: endSnapshot },
 } as const satisfies Record<Exclude<OperationName, OnBytes>, Omit<Entry, 'name'>>
 
 /** Every operation by its frame type, but for those that work on bytes and not on fields. */

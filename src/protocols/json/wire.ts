@@ -45,6 +45,9 @@ export const FRAME_TYPES = {
   SET_SCHEMA: 33,
   UNSET_SCHEMA: 34,
   CHECK_SCHEMA: 35,
+  BEGIN_SNAPSHOT: 40,
+  READ_SNAPSHOT: 41,
+  END_SNAPSHOT: 42,
 } as const
 
 export type OperationName = keyof typeof FRAME_TYPES
@@ -650,6 +653,17 @@ export interface Messages {
       status: string
     }
   }
+  readonly BEGIN_SNAPSHOT: {
+    request: object
+    /** `files` is how many there are, numbered from 0; 0 is the manifest, which lists the others. */
+    answer: { id: string; files: number; sizeBytes: number }
+  }
+  readonly READ_SNAPSHOT: {
+    request: { id: string; file: number; position: number; maxBytes?: number }
+    /** Base64; fewer bytes than asked for only at the end of the file. */
+    answer: { data: string }
+  }
+  readonly END_SNAPSHOT: { request: { id: string; complete?: boolean }; answer: { ok: true } }
   readonly INIT_PRODUCER_ID: { request: Partial<ProducerIdentity>; answer: { ok: true } & ProducerIdentity }
   readonly PRODUCE_BATCHES: {
     request: { acks?: 'all' | -1 | 1 | 0; batches: readonly SentBatch[] }
