@@ -18,9 +18,9 @@ export interface DelayOptions {
 
 export const DELAY_DEFAULTS: DelayOptions = {
   nearMax: 65_536,
-  batchRecordsMax: 1000,
+  batchRecordsMax: 250,
   batchBytesMax: 1024 * 1024,
-  batchesOnTheirWayMax: 4,
+  batchesOnTheirWayMax: 8,
   clockCheckMs: 500,
   retryMs: 1000,
   refusedRetryMs: 30_000,

@@ -199,6 +199,33 @@ test('a log that fails is tried again, and a record that the topic does not take
   })
 })
 
+test('what is overdue is counted, in the store as well as in memory', async () => {
+  await withWorld(
+    async (world) => {
+      const due = world.clock.now() + HOUR
+      for (let i = 0; i < 5000; i++) void world.accept('a/0', `v${i}`, due + (i % 10))
+      for (let i = 0; i < 3000; i++) void world.accept('a/0', `w${i}`, due + HOUR + i)
+      await world.settle()
+      const overdue = async () => {
+        const seen = [...world.queue.describe()][0].overdue
+        for (let turn = 0; turn < 10; turn++) await new Promise((nextTurn) => setImmediate(nextTurn))
+        return [seen, [...world.queue.describe()][0].overdue]
+      }
+      expect(await overdue()).toEqual([0, 0])
+      world.log('a/0').failure = new Error('gone')
+      await world.pass(HOUR + 2_000, 1_000)
+      expect((await overdue())[1]).toBe(5000)
+      await world.pass(60_000, 1_000)
+      expect(await overdue()).toEqual([5000, 5000])
+      world.log('a/0').failure = undefined
+      await world.pass(2_000, 100)
+      expect(valuesOf(world, 'a/0')).toHaveLength(5000)
+      expect(await overdue()).toEqual([0, 0])
+    },
+    { nearMax: 1024 },
+  )
+})
+
 test('a topic takes its schedules with it', async () => {
   await withWorld(async (world) => {
     const now = world.clock.now()

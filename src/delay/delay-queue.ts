@@ -1,4 +1,4 @@
-import type { Clock, Timer } from '../base/clock.ts'
+import type { Clock } from '../base/clock.ts'
 import { BrokerError } from '../base/broker-error.ts'
 import type { Logger } from '../base/logger.ts'
 import type { TopicName } from '../base/topic-name.ts'
@@ -12,20 +12,18 @@ import type { DelayOptions } from './delay-options.ts'
 import { DelayState } from './delay-state.ts'
 import type { DelayTargets } from './delay-state.ts'
 import { Deliverer } from './delivery.ts'
-import { ScheduleGone } from './outcomes.ts'
-import type { PartitionSchedules } from './partition-schedules.ts'
+import { DeliveryTimer } from './delivery-timer.ts'
+import { OverdueCount } from './overdue-count.ts'
 import { recount } from './recount.ts'
-import { findDeliveries, removeFound } from './recover-deliveries.ts'
+import { DeliveryRecovery } from './recover-deliveries.ts'
+import { ScheduleChanges } from './schedule-changes.ts'
+import type { ScheduleQuery } from './schedule-changes.ts'
 import { ScheduleIds } from './schedule-ids.ts'
 import type { Schedule } from './schedule-rows.ts'
 import {
   countRow,
-  decodeSchedule,
-  dueKey,
   dueKeysFrom,
   endOfTopic,
-  isScheduleId,
-  keyBehind,
   parseDueKey,
   parsePointKey,
   pointRow,
@@ -50,19 +48,6 @@ export interface AcceptedSchedules {
   readonly stored: Promise<void>
 }
 
-/** Which schedules to list: all that are given must fit. */
-export interface ScheduleQuery {
-  readonly topic?: string | undefined
-  readonly partition?: number | undefined
-  /** Due then or later, Unix milliseconds. */
-  readonly fromMs?: number | undefined
-  /** Due before then. */
-  readonly toMs?: number | undefined
-  /** Behind the schedule that an earlier list ended with. */
-  readonly after?: Pick<Schedule, 'dueAtMs' | 'id'> | undefined
-  readonly max: number
-}
-
 /** What the delay queue works with. */
 export interface DelayParts {
   readonly store: Store
@@ -77,34 +62,28 @@ export interface DelayParts {
   readonly tracer?: Tracer | undefined
 }
 
-/** As a timer takes it. */
-const TIMER_MS_MAX = 2 ** 31 - 1
-/** Batches that are delivered before others have a turn of the event loop. */
-const BATCHES_OF_A_TURN = 8
-const TOPIC_REMOVAL_ROWS = 4000
-const RECOVERY_RETRY_MS = 10_000
-const JUMP_MS = 50
+const TOPIC_REMOVAL_ROWS = 2000
+const OVERDUE_MS = 1000
+const CLOSING_TURN_MS = 10
+const CLOSING_TURNS = 100
 
 /**
  * Records that wait until they are due.
  *
  * All of them are in the store, under the time at which they are due; those that are due next are in memory too, in a heap
- * for each partition. One timer waits for the earliest of all. It is a timer of time that passes, and due is a matter of
- * the wall clock: so the wall clock is asked when the timer fires, and looked at now and then for a jump. What is due is
- * appended to its partition like any other record. delivery.ts has how it comes there once, and only once.
+ * for each partition. delivery-timer.ts has when one of them is looked at: what is due then is appended to its partition like
+ * any other record. delivery.ts has how it comes there once, and only once.
  */
 export class DelayQueue {
   readonly #state: DelayState
   readonly #deliverer: Deliverer
   readonly #ids: ScheduleIds
   readonly #batches: AcceptedBatches
+  readonly #changes: ScheduleChanges
+  readonly #timer: DeliveryTimer
+  readonly #recovery: DeliveryRecovery
+  readonly #overdue: OverdueCount
   readonly #machineClock: Clock
-  #timer: Timer | undefined
-  #armedForMs = Number.POSITIVE_INFINITY
-  #check: Timer | undefined
-  #recovery: Timer | undefined
-  #seenWallMs = 0
-  #seenMonotonicMs = 0
 
   constructor(parts: DelayParts) {
     const { store, clock, logger, targets, observeDelay = () => {}, tracer } = parts
@@ -112,7 +91,11 @@ export class DelayQueue {
     this.#state = new DelayState({ store, clock, logger, targets, options, observeDelay, tracer })
     this.#machineClock = parts.machineClock ?? clock
     this.#deliverer = new Deliverer(this.#state)
-    this.#deliverer.onPlanned = () => this.#arm()
+    this.#changes = new ScheduleChanges(this.#state)
+    this.#timer = new DeliveryTimer(this.#state, this.#deliverer, this.#machineClock)
+    this.#state.onPlanned = () => this.#timer.arm()
+    this.#recovery = new DeliveryRecovery(this.#state, this.#machineClock)
+    this.#overdue = new OverdueCount(this.#state)
     this.#ids = new ScheduleIds(store)
     this.#batches = new AcceptedBatches(store, clock)
     for (const [name, value] of store.entries('schedule_topics')) {
@@ -131,12 +114,12 @@ export class DelayQueue {
       this.#state.topicOf(topic as TopicName).getPartition(partition).isUnknown = true
     }
     await this.#batches.expire()
-    await this.#recover()
+    await this.#recovery.run()
     let sum = 0
     for (const { count } of topics.values()) sum += count
     if (sum !== store.count('schedules')) await recount(this.#state)
     for (const topic of topics.values()) this.#state.keepNear(topic)
-    this.#arm()
+    this.#timer.arm()
   }
 
   // ------------------------------------------------------------------------------------------------- accepting
@@ -176,7 +159,7 @@ export class DelayQueue {
       () => {
         idsStored()
         topic.events.accepted += schedules.length
-        this.#noteStored(topic, schedules)
+        this.#state.noteStored(topic, schedules)
       },
       (error: unknown) => {
         topic.count -= schedules.length
@@ -187,25 +170,6 @@ export class DelayQueue {
     return { ids, stored }
   }
 
-  /** These are in the store now. */
-  #noteStored(
-    topic: TopicSchedules,
-    schedules: readonly Pick<Schedule, 'topic' | 'partition' | 'dueAtMs' | 'id'>[],
-  ): void {
-    if (this.#state.topics.get(topic.topic) !== topic) return
-    const changed = new Set<PartitionSchedules>()
-    for (const schedule of schedules) {
-      if (!topic.isNear(dueKey(schedule))) continue
-      const { id, dueAtMs } = schedule
-      const partition = topic.getPartition(schedule.partition)
-      partition.near.push({ id, dueAtMs, tryAtMs: dueAtMs })
-      changed.add(partition)
-    }
-    for (const partition of changed) this.#state.plan(partition)
-    this.#state.keepNear(topic)
-    this.#arm()
-  }
-
   // -------------------------------------------------------------------------------------------------- changing
 
   /**
@@ -214,33 +178,30 @@ export class DelayQueue {
    * @throws ScheduleGone
    */
   get(id: string): Schedule {
-    return this.#find('find', id)
+    return this.#changes.get(id)
   }
 
   /** Those that wait and fit, by the time when they are due. */
-  list({ topic, partition, fromMs = 0, toMs, after, max }: ScheduleQuery): Schedule[] {
-    const { topics, store, outcomes } = this.#state
-    const asked =
-      topic === undefined ? [...topics.values()] : [topics.get(topic)].filter((found) => found !== undefined)
-    const found: Schedule[] = []
-    for (const { topic: name, count } of asked) {
-      if (count === 0) continue
-      const isBehind = after !== undefined && after.dueAtMs >= fromMs
-      const start = isBehind ? keyBehind(dueKey({ topic: name, ...after })) : dueKeysFrom(name, fromMs)
-      const end = toMs === undefined ? endOfTopic(name) : dueKeysFrom(name, toMs)
-      let left = max
-      for (const [key] of store.range('schedules_due', start, end)) {
-        const { id } = parseDueKey(key)
-        const row = outcomes.get(id) === undefined ? store.get('schedules', id) : undefined
-        if (row === undefined) continue
-        const schedule = decodeSchedule(id, row)
-        if (partition !== undefined && schedule.partition !== partition) continue
-        found.push(schedule)
-        if (--left === 0) break
-      }
-    }
-    found.sort((a, b) => a.dueAtMs - b.dueAtMs || (a.id < b.id ? -1 : 1))
-    return found.slice(0, max)
+  list(query: ScheduleQuery): Schedule[] {
+    return this.#changes.list(query)
+  }
+
+  /**
+   * Lets a record never be delivered. Resolves when that is durable.
+   *
+   * @throws ScheduleGone; BrokerError KAFKA_STORAGE_ERROR
+   */
+  cancel(id: string): Promise<Schedule> {
+    return this.#changes.cancel(id)
+  }
+
+  /**
+   * Lets a record be due at another time; one that has passed is now. Resolves when that is durable.
+   *
+   * @throws ScheduleGone; BrokerError KAFKA_STORAGE_ERROR
+   */
+  reschedule(id: string, dueAtMs: number): Promise<Schedule> {
+    return this.#changes.reschedule(id, dueAtMs)
   }
 
   /** How many wait, of one topic or of all. */
@@ -250,81 +211,6 @@ export class DelayQueue {
     let sum = 0
     for (const { count } of topics.values()) sum += count
     return sum
-  }
-
-  /**
-   * Lets a record never be delivered. Resolves when that is durable.
-   *
-   * @throws ScheduleGone; BrokerError KAFKA_STORAGE_ERROR
-   */
-  async cancel(id: string): Promise<Schedule> {
-    const schedule = this.#find('cancel', id)
-    const topic = this.#state.topicOf(schedule.topic)
-    topic.count--
-    try {
-      await this.#change(schedule, [...withoutRowsOf(schedule), countRow(topic.topic, topic.count)])
-    } catch (error) {
-      topic.count++
-      throw error
-    }
-    topic.events.cancelled++
-    this.#state.outcomes.note(id, { kind: 'cancelled', atMs: this.#state.clock.now() })
-    return schedule
-  }
-
-  /**
-   * Lets a record be due at another time; one that has passed is now. Resolves when that is durable.
-   *
-   * @throws ScheduleGone; BrokerError KAFKA_STORAGE_ERROR
-   */
-  async reschedule(id: string, dueAtMs: number): Promise<Schedule> {
-    const schedule = this.#find('reschedule', id)
-    const topic = this.#state.topicOf(schedule.topic)
-    const moved = { ...schedule, dueAtMs: Math.max(dueAtMs, this.#state.clock.now()) }
-    await this.#change(schedule, [...withoutRowsOf(schedule), ...rowsOf(moved)])
-    topic.events.rescheduled++
-    this.#noteStored(topic, [moved])
-    return moved
-  }
-
-  /** Nothing else is done with a schedule while the changes are under way. If they fail, it is as before. */
-  async #change(schedule: Schedule, changes: readonly StoreChange[]): Promise<void> {
-    const { store, changing, topics } = this.#state
-    changing.add(schedule.id)
-    try {
-      await store.commit(changes)
-    } catch (error) {
-      changing.delete(schedule.id)
-      const topic = topics.get(schedule.topic)
-      if (topic !== undefined) this.#noteStored(topic, [schedule])
-      throw error
-    }
-    changing.delete(schedule.id)
-  }
-
-  /** `action` is what is wanted with it, for the refusal. */
-  #find(action: string, id: string): Schedule {
-    const { store, outcomes, onTheirWay, changing, topics } = this.#state
-    const row = isScheduleId(id) && outcomes.get(id) === undefined ? store.get('schedules', id) : undefined
-    if (row === undefined) throw outcomes.refuse(action, id)
-    const schedule = decodeSchedule(id, row)
-    const topic = topics.get(schedule.topic)
-    if (topic === undefined) throw outcomes.refuse(action, id)
-    if (action === 'find') return schedule
-    if (onTheirWay.has(id)) {
-      const message = `Cannot ${action} schedule "${id}": it is being delivered at this moment`
-      throw new ScheduleGone(message, { kind: 'delivering' })
-    }
-    if (changing.has(id)) {
-      throw new BrokerError('POLICY_VIOLATION', `Cannot ${action} schedule "${id}": another request is changing it`)
-    }
-    if (topic.getPartition(schedule.partition).isUnknown) {
-      throw new BrokerError(
-        'KAFKA_STORAGE_ERROR',
-        `Cannot ${action} schedule "${id}": whether it was delivered is not known, since the log of its partition cannot be read`,
-      )
-    }
-    return schedule
   }
 
   /**
@@ -363,22 +249,16 @@ export class DelayQueue {
   *describe(): Iterable<{
     readonly topic: TopicName
     readonly inflight: number
-    /** Due for more than a second, of those in memory. */
+    /** Due for more than a second. Counted in the background where the store has most of them: soon after, if not yet. */
     readonly overdue: number
     readonly nextDueAtMs: number | undefined
     readonly events: Readonly<TopicSchedules['events']>
   }> {
-    const overdueBefore = this.#state.clock.now() - 1000
-    for (const { topic, count, partitions, events } of this.#state.topics.values()) {
-      let overdue = 0
-      let nextDueAtMs: number | undefined
-      for (const { near } of partitions.values()) {
-        for (const { dueAtMs } of near.values()) {
-          if (dueAtMs < overdueBefore) overdue++
-          if (nextDueAtMs === undefined || dueAtMs < nextDueAtMs) nextDueAtMs = dueAtMs
-        }
-      }
-      yield { topic, inflight: count, overdue, nextDueAtMs, events }
+    const overdueBeforeMs = this.#state.clock.now() - OVERDUE_MS
+    for (const topic of this.#state.topics.values()) {
+      const { count, events } = topic
+      const overdue = this.#overdue.count(topic, overdueBeforeMs)
+      yield { topic: topic.topic, inflight: count, overdue, nextDueAtMs: topic.nextDueAtMs, events }
     }
   }
 
@@ -386,7 +266,8 @@ export class DelayQueue {
   async close(): Promise<void> {
     const { topics, store, moments } = this.#state
     this.#state.isClosed = true
-    for (const timer of [this.#timer, this.#check, this.#recovery]) timer?.cancel()
+    this.#timer.close()
+    this.#recovery.close()
     this.#deliverer.close()
     for (let left = CLOSING_TURNS; left > 0 && this.#isDelivering(); left--) {
       await new Promise<void>((resolve) => this.#machineClock.setTimer(CLOSING_TURN_MS, resolve))
@@ -411,99 +292,5 @@ export class DelayQueue {
     return false
   }
 
-  readonly #drain = (): void => {
-    const { moments, clock, topics } = this.#state
-    this.#timer = undefined
-    this.#armedForMs = Number.POSITIVE_INFINITY
-    if (this.#state.isClosed) return
-    const now = clock.now()
-    const touched = new Set<TopicName>()
-    for (let left = BATCHES_OF_A_TURN; left > 0; left--) {
-      const partition = moments.takeDue(now)
-      if (partition === undefined) break
-      this.#deliverer.deliver(partition, now)
-      touched.add(partition.topic)
-    }
-    for (const name of touched) {
-      const topic = topics.get(name)
-      if (topic !== undefined) this.#state.keepNear(topic)
-    }
-    this.#arm()
-  }
-
-  /** Sets the timer for whatever is next. */
-  #arm(): void {
-    const { moments, clock, isClosed } = this.#state
-    if (isClosed) return
-    const next = moments.first?.at
-    if (next !== undefined) this.#checkLater()
-    if (next === undefined || next >= this.#armedForMs) return
-    this.#timer?.cancel()
-    this.#armedForMs = next
-    const delayMs = Math.min(TIMER_MS_MAX, next - clock.now())
-    if (delayMs > 0) this.#timer = clock.setTimer(delayMs, this.#drain)
-    else setImmediate(this.#drain)
-  }
-
-  /** Looks now and then whether the wall clock has jumped: then the timer waits for the wrong moment. */
-  #checkLater(): void {
-    if (this.#check !== undefined) return
-    const { clock, options, moments } = this.#state
-    this.#seenWallMs = clock.now()
-    this.#seenMonotonicMs = clock.monotonic()
-    this.#check = this.#machineClock.setTimer(options.clockCheckMs, () => {
-      this.#check = undefined
-      const jumpMs = clock.now() - this.#seenWallMs - (clock.monotonic() - this.#seenMonotonicMs)
-      if (Math.abs(jumpMs) > JUMP_MS) this.#jumped(jumpMs)
-      if (moments.first !== undefined) this.#checkLater()
-    })
-  }
-
-  #jumped(jumpMs: number): void {
-    const { topics, logger } = this.#state
-    logger.warn({ jumpMs: Math.round(jumpMs) }, 'the wall clock has jumped; delayed records follow it')
-    for (const { partitions } of topics.values()) {
-      for (const partition of partitions.values()) {
-        // These were meant as a while from then, by the clock that was in force.
-        partition.retryAtMs = 0
-        partition.quietSinceMs = Math.min(partition.quietSinceMs, this.#state.clock.now())
-        this.#state.plan(partition)
-      }
-    }
-    this.#timer?.cancel()
-    this.#armedForMs = Number.POSITIVE_INFINITY
-    this.#arm()
-  }
-
   // ----------------------------------------------------------------------------------------------- at the start
-
-  /** Reads the logs of which it is not known what was delivered; those that cannot be read are left for later. */
-  async #recover(): Promise<void> {
-    const { store, topics, logger, targets } = this.#state
-    let isComplete = true
-    const points = Array.from(store.entries('schedule_points'))
-    for (const [key, value] of points) {
-      const { topic: name, partition: number } = parsePointKey(key)
-      const topic = topics.get(name)
-      const partition = topic?.partitions.get(number)
-      if (topic === undefined || partition?.isUnknown !== true) continue
-      const target = targets.find(name, number)
-      try {
-        if (target === undefined) throw new Error(`there is no partition ${number} of topic "${name}"`)
-        const found = await findDeliveries(target.log, Number(value.toString()))
-        await removeFound(this.#state, topic, number, found, target.config)
-        partition.isUnknown = false
-        this.#state.plan(partition)
-      } catch (error) {
-        isComplete = false
-        logger.error({ topic: name, partition: number, error }, 'cannot find out which delayed records were delivered')
-      }
-    }
-    this.#arm()
-    if (isComplete || this.#state.isClosed) return
-    this.#recovery = this.#machineClock.setTimer(RECOVERY_RETRY_MS, () => void this.#recover())
-  }
 }
-
-const CLOSING_TURN_MS = 10
-const CLOSING_TURNS = 100

@@ -8,6 +8,8 @@ import type { Tracer } from '../tracing/tracer.ts'
 import type { DelayOptions } from './delay-options.ts'
 import { Outcomes } from './outcomes.ts'
 import type { PartitionSchedules } from './partition-schedules.ts'
+import type { Schedule } from './schedule-rows.ts'
+import { dueKey } from './schedule-rows.ts'
 import { TopicSchedules } from './topic-schedules.ts'
 
 /** Where delayed records go. */
@@ -30,7 +32,7 @@ export interface DelayStateParts {
 }
 
 /** What is taken into memory at once, so that nobody waits long for it. */
-const REFILL_MAX = 4096
+const REFILL_MAX = 1024
 const NEAR_MIN = 1024
 
 /** What is in memory of the delay queue, shared by those who accept, change and deliver. */
@@ -51,6 +53,8 @@ export class DelayState {
   /** Ids that somebody is just cancelling or moving. */
   readonly changing = new Set<string>()
   isClosed = false
+  /** Called when something may have to be looked at earlier than was known. */
+  onPlanned: () => void = () => {}
 
   constructor(parts: DelayStateParts) {
     this.store = parts.store
@@ -103,5 +107,23 @@ export class DelayState {
     }
     if (!topic.hasMore || nearCount > nearMax / 2) return
     for (const partition of topic.refill(Math.min(REFILL_MAX, nearMax - nearCount))) this.plan(partition)
+  }
+  /** These are in the store now. */
+  noteStored(
+    topic: TopicSchedules,
+    schedules: readonly Pick<Schedule, 'topic' | 'partition' | 'dueAtMs' | 'id'>[],
+  ): void {
+    if (this.topics.get(topic.topic) !== topic) return
+    const changed = new Set<PartitionSchedules>()
+    for (const schedule of schedules) {
+      if (!topic.isNear(dueKey(schedule))) continue
+      const { id, dueAtMs } = schedule
+      const partition = topic.getPartition(schedule.partition)
+      partition.near.push({ id, dueAtMs, tryAtMs: dueAtMs })
+      changed.add(partition)
+    }
+    for (const partition of changed) this.plan(partition)
+    this.keepNear(topic)
+    this.onPlanned()
   }
 }

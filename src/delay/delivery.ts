@@ -33,8 +33,6 @@ export class Deliverer {
   readonly #builder = new RecordBatchBuilder()
   readonly #reader = new RecordReader()
   readonly #retries = new Set<Timer>()
-  /** Called when a partition is to be looked at earlier than was known. */
-  onPlanned: () => void = () => {}
 
   constructor(state: DelayState) {
     this.#state = state
@@ -272,7 +270,7 @@ export class Deliverer {
 
   #planned(partition: PartitionSchedules): void {
     this.#state.plan(partition)
-    this.onPlanned()
+    this.#state.onPlanned()
   }
 }
 

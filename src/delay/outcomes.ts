@@ -30,6 +30,9 @@ export class ScheduleGone extends BrokerError {
 /** Remembers what became of the last schedules, so that whoever comes too late is told. */
 export class Outcomes {
   readonly #outcomes = new Map<string, Outcome>()
+  /** The ids in the order in which they were noted, in a ring: to look for the oldest in the map takes long. */
+  readonly #ids: string[] = []
+  #next = 0
   readonly #max: number
 
   constructor(max = 10_000) {
@@ -37,12 +40,12 @@ export class Outcomes {
   }
 
   note(id: string, outcome: Outcome): void {
-    this.#outcomes.set(id, outcome)
-    if (this.#outcomes.size <= this.#max) return
-    for (const oldest of this.#outcomes.keys()) {
-      this.#outcomes.delete(oldest)
-      return
+    if (!this.#outcomes.has(id)) {
+      if (this.#ids.length === this.#max) this.#outcomes.delete(this.#ids[this.#next])
+      this.#ids[this.#next] = id
+      this.#next = (this.#next + 1) % this.#max
     }
+    this.#outcomes.set(id, outcome)
   }
 
   get(id: string): Outcome | undefined {

@@ -1,17 +1,18 @@
+import type { Clock, Timer } from '../base/clock.ts'
 import type { LogConfig, PartitionLog, ReadBatches } from '../log/log-engine.ts'
 import { getBaseOffset, getBatchBytes, getCodec, getLastOffsetDelta, RecordReader } from '../record/record-batch.ts'
 import type { StoreChange } from '../store/store.ts'
 import { SCHEDULE_ID_HEADER } from './delay-options.ts'
 import type { DelayState } from './delay-state.ts'
 import type { Schedule } from './schedule-rows.ts'
-import { countRow, decodeSchedule, isScheduleId, pointRow, withoutRowsOf } from './schedule-rows.ts'
+import { countRow, decodeSchedule, isScheduleId, parsePointKey, pointRow, withoutRowsOf } from './schedule-rows.ts'
 import type { TopicSchedules } from './topic-schedules.ts'
 
 const READ_BYTES = 1024 * 1024
 const NEEDLE = Buffer.from(SCHEDULE_ID_HEADER)
 
 /** A record that was found in a log and says that it was delivered there under an id. Anybody can say so. */
-export interface FoundDelivery {
+interface FoundDelivery {
   readonly id: string
   readonly offset: number
   readonly timestamp: number
@@ -19,12 +20,58 @@ export interface FoundDelivery {
   readonly value: Buffer | null
 }
 
+const RECOVERY_RETRY_MS = 10_000
+
+/** Finds out at the start what was delivered before, in the logs of all partitions that have a point. */
+export class DeliveryRecovery {
+  readonly #state: DelayState
+  readonly #machineClock: Clock
+  #again: Timer | undefined
+
+  constructor(state: DelayState, machineClock: Clock) {
+    this.#state = state
+    this.#machineClock = machineClock
+  }
+
+  /** Reads the logs of which it is not known what was delivered; those that cannot be read are left for later. */
+  async run(): Promise<void> {
+    const { store, topics, logger, targets } = this.#state
+    let isComplete = true
+    const points = Array.from(store.entries('schedule_points'))
+    for (const [key, value] of points) {
+      const { topic: name, partition: number } = parsePointKey(key)
+      const topic = topics.get(name)
+      const partition = topic?.partitions.get(number)
+      if (topic === undefined || partition?.isUnknown !== true) continue
+      const target = targets.find(name, number)
+      try {
+        if (target === undefined) throw new Error(`there is no partition ${number} of topic "${name}"`)
+        const found = await findDeliveries(target.log, Number(value.toString()))
+        await removeFound(this.#state, topic, number, found, target.config)
+        partition.isUnknown = false
+        this.#state.plan(partition)
+      } catch (error) {
+        isComplete = false
+        logger.error({ topic: name, partition: number, error }, 'cannot find out which delayed records were delivered')
+      }
+    }
+    this.#state.onPlanned()
+    if (isComplete || this.#state.isClosed) return
+    this.#again = this.#machineClock.setTimer(RECOVERY_RETRY_MS, () => void this.run())
+  }
+
+  /** Logs that could not be read are left alone from now on. */
+  close(): void {
+    this.#again?.cancel()
+  }
+}
+
 /**
  * Reads a log from an offset to its end and returns what was delivered there.
  *
  * @throws BrokerError KAFKA_STORAGE_ERROR, CORRUPT_MESSAGE
  */
-export async function findDeliveries(log: PartitionLog, fromOffset: number): Promise<FoundDelivery[]> {
+async function findDeliveries(log: PartitionLog, fromOffset: number): Promise<FoundDelivery[]> {
   const found: FoundDelivery[] = []
   let offset = Math.max(fromOffset, log.logStartOffset)
   while (offset < log.highWatermark) {
@@ -77,7 +124,7 @@ function copyOf({ offset, timestamp, key, value }: RecordReader, id: string): Fo
  *
  * @throws BrokerError KAFKA_STORAGE_ERROR
  */
-export async function removeFound(
+async function removeFound(
   state: DelayState,
   topic: TopicSchedules,
   partition: number,

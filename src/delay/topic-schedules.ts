@@ -26,6 +26,23 @@ export class TopicSchedules {
     this.#line = dueKeysFrom(topic, 0)
   }
 
+  /** How many have come from behind the line into memory since the start, less those that were forgotten again. */
+  takenCount = 0
+
+  /** Where the rows begin that are in the store alone; undefined when there are none. */
+  get startBehindLine(): string | undefined {
+    return this.#line === undefined ? undefined : keyBehind(this.#line)
+  }
+
+  /** When the next one is due, Unix milliseconds, of those in memory; undefined when there is none. */
+  get nextDueAtMs(): number | undefined {
+    let next: number | undefined
+    for (const { near } of this.partitions.values()) {
+      for (const { dueAtMs } of near.values()) if (next === undefined || dueAtMs < next) next = dueAtMs
+    }
+    return next
+  }
+
   /** Whether there are more in the store, behind the line. */
   get hasMore(): boolean {
     return this.#line !== undefined
@@ -65,6 +82,7 @@ export class TopicSchedules {
       const partition = this.getPartition(decodePartition(value))
       partition.near.push({ id, dueAtMs, tryAtMs: dueAtMs })
       changed.add(partition)
+      this.takenCount++
       last = key
     }
     this.#line = undefined
@@ -73,6 +91,7 @@ export class TopicSchedules {
 
   /** Forgets what is in memory: the next `refill` begins with what is due first. */
   forget(): void {
+    this.takenCount -= this.nearCount
     for (const { near } of this.partitions.values()) near.clear()
     this.#line = dueKeysFrom(this.topic, 0)
   }
