@@ -26,7 +26,9 @@ let count = 0
 let topic = ''
 beforeEach(async () => {
   topic = `topic-${++count}`
-  await client.ask('POST', '/api/v1/topics', { body: { name: topic, partitions: 1 } })
+  // Records from 1970 are not to be deleted for their age.
+  const body = { name: topic, partitions: 1, config: { 'retention.ms': '-1' } }
+  await client.ask('POST', '/api/v1/topics', { body })
 })
 
 const ask = async (method: string, path: string, body?: unknown, headers: HttpWish['headers'] = {}) => {
