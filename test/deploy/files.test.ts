@@ -123,14 +123,16 @@ test('every setting in the files that people deploy with is one', () => {
     for (const [name] of read(file).matchAll(/\bCAFELOG_[A-Z_]+/g)) expect(known, `${file}: ${name}`).toContain(name)
 })
 
+const ALERT_TESTS = ['deploy/prometheus/alerts.test.yml', 'deploy/prometheus/alerts-of-days.test.yml']
 const alerts: any[] = readYaml('deploy/prometheus/alerts.yml').groups.flatMap((group: any) => group.rules)
 
 test('alerts ask for metrics that there are, and each has a severity, a page and a test', () => {
   const names = new Set(new Metrics().families.map(({ name }) => name))
   const tested = new Set<string>(
-    readYaml('deploy/prometheus/alerts.test.yml').tests.flatMap((each: any) =>
-      each.alert_rule_test.filter((one: any) => one.exp_alerts.length > 0).map((one: any) => one.alertname),
-    ),
+    ALERT_TESTS.flatMap((file) => readYaml(file).tests)
+      .flatMap((each: any) => each.alert_rule_test)
+      .filter((one: any) => one.exp_alerts.length > 0)
+      .map((one: any) => one.alertname),
   )
   for (const { alert, expr, labels, annotations } of alerts) {
     for (const [name] of expr.matchAll(/\bcafelog_[a-z_]+/g))
@@ -159,7 +161,7 @@ test('Prometheus scrapes the broker under the name that alerts ask for', () => {
 const testWithPromtool = testWith('promtool', ['--version'], 'apt-get install prometheus')
 testWithPromtool('promtool: the rules are valid, and each fires when it should', () => {
   expectClean('promtool', ['check', 'rules', 'deploy/prometheus/alerts.yml'])
-  expectClean('promtool', ['test', 'rules', 'deploy/prometheus/alerts.test.yml'])
+  expectClean('promtool', ['test', 'rules', ...ALERT_TESTS])
 })
 
 const compose = spawnSync('docker', ['compose', 'version']).status === 0 ? ['docker', 'compose'] : ['docker-compose']

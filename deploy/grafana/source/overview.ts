@@ -113,12 +113,11 @@ export function overview(): Dashboard {
     )
     .withPanel(
       tile({
-        title: 'New dead letters',
-        description: 'Records that did not fit the schema of their topic and were put aside, within the last hour.',
+        title: 'Open dead letters',
+        description: 'Records that were put aside and that nobody has sent again or discarded.',
         unit: UNIT.number,
         perLine,
-        decimals: 0,
-        queries: [[`sum(increase(cafelog_dlq_messages_total{${HERE}}[1h])) or vector(0)`]],
+        queries: [[`sum(cafelog_dlq_depth{${HERE}}) or vector(0)`]],
         steps: [
           [0, 'green'],
           [1, 'yellow'],

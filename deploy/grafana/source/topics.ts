@@ -140,6 +140,7 @@ export function topics(): Dashboard {
         title: 'Checks against schemas',
         description: 'Records checked against the schema of their topic, by whether they fit.',
         unit: UNIT.recordsPerSecond,
+        perLine: 3,
         isStacked: true,
         queries: [
           [
@@ -154,6 +155,7 @@ export function topics(): Dashboard {
         title: 'Dead letters by reason',
         description: 'Records put aside, by the keyword of JSON Schema that they broke.',
         unit: UNIT.recordsPerSecond,
+        perLine: 3,
         isStacked: true,
         queries: [
           [
@@ -161,6 +163,17 @@ export function topics(): Dashboard {
             '{{topic}} {{reason}}',
           ],
         ],
+      }),
+    )
+    .withPanel(
+      graph({
+        title: 'Open dead letters',
+        description:
+          'Those that nobody has sent again or discarded, by the topic that they wait in, such as orders.dlq.',
+        unit: UNIT.number,
+        perLine: 3,
+        isStacked: true,
+        queries: [[`sum by (topic) (cafelog_dlq_depth{${HERE}})`, '{{topic}}']],
       }),
     )
     .withRow(new RowBuilder('Delayed records'))
