@@ -38,6 +38,8 @@ export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   snapshot: async () => (await import('./snapshot.ts')).snapshot,
   'snapshot verify': async () => (await import('./snapshot.ts')).snapshotVerify,
   restore: async () => (await import('./restore.ts')).restore,
+  'schema diff': async () => (await import('./schema-diff.ts')).schemaDiff,
+  'schema infer': async () => (await import('./schema-infer.ts')).schemaInfer,
   'log dump': async () => (await import('./log-dump.ts')).logDump,
   'log verify': async () => (await import('./log-verify.ts')).logVerify,
   health: async () => (await import('./health.ts')).health,

@@ -31,7 +31,7 @@ function cli(args: readonly string[], input?: string): Promise<Outcome> {
   return runCli(args, broker.env, input)
 }
 
-test('a schema is tried on what is there, then set, shown, and taken away; every version stays', async () => {
+test('a schema is tried on what is there', async () => {
   const nothing = await cli(['schema', 'get', 'orders'])
   expect(nothing).toMatchObject({ code: 3, stdout: '' })
   expect(nothing.stderr).toMatch(/^✗ topic "orders" has no schema\n {2}Begin with .*infer --topic orders/)
@@ -61,8 +61,11 @@ test('a schema is tried on what is there, then set, shown, and taken away; every
   expect(checked.stderr).toContain('✗ 6 records of 10 checked in topic "orders" do not fit')
   const table = await cli(['schema', 'check', 'orders', path('strict.json'), '--last', '2'])
   expect(table.stdout).toMatch(/^TOPIC orders {3}CHECKED 2 {3}VALID 0 {3}INVALID 2\n\nCOUNT +REASON +POINTER +EXAMPLE/)
+})
 
-  const set = (...args: string[]) => cli(['schema', 'set', 'orders', path('strict.json'), ...args])
+const set = (...args: string[]) => cli(['schema', 'set', 'orders', path('strict.json'), ...args])
+
+test('it is set, in a mode, unless it is a dry run or records would not fit', async () => {
   expect(await set('--mode', 'reject', '--check-last', '10')).toMatchObject({ code: 7 })
   expect((await set()).stderr).toContain('--mode reject, --mode dlq, --mode warn')
   const dry = await set('--mode', 'reject', '--dry-run')
@@ -72,7 +75,9 @@ test('a schema is tried on what is there, then set, shown, and taken away; every
   expect((await set('--mode', 'reject', '--output', 'jsonl')).stdout).toBe(
     '{"name":"orders","version":1,"mode":"reject","status":"unchanged"}\n',
   )
+})
 
+test('it is shown, and taken away; every version stays', async () => {
   const refused = await cli(['produce', 'orders', '--value', '{}'])
   expect(refused.code).toBe(7)
   expect(await set('--mode', 'warn')).toMatchObject({ code: 0 })
@@ -132,6 +137,53 @@ test('a schema that cannot be taken is refused with its place, before anything i
   const gone = await cli(['schema', 'set', 'orders', path('gone.json'), '--mode', 'warn'])
   expect(gone).toMatchObject({ code: 2, stderr: expect.stringContaining('there is no such file') as unknown })
   expect((await cli(['schema', 'set', 'ordes', path('strict.json'), '--mode', 'warn'])).stderr).toContain('orders')
+})
+
+test('two schemas are compared, without a broker or with one, and a change that breaks is an exit code', async () => {
+  writeFileSync(path('old.json'), '{"required":["a"],"properties":{"a":{"type":"integer"}}}')
+  writeFileSync(path('new.json'), '{"required":["a","b"],"properties":{"a":{"type":"number"}}}')
+  const offline = (...args: string[]) => runCli(['schema', 'diff', ...args], { CAFELOG_BROKER: '127.0.0.1:1' })
+  const diff = await offline(path('old.json'), path('new.json'), '--output', 'csv')
+  expect(diff).toMatchObject({
+    code: 0,
+    stdout:
+      'valid_may_fail,invalid_may_pass,pointer,change\n' +
+      'yes,no,/required,"""b"" must be there now"\n' +
+      'no,yes,/properties/a/type,it may be number now\n',
+    stderr: 'Valid records may fail by 1 change of 2\n',
+  })
+  expect(await offline(path('old.json'), path('new.json'), '--check')).toMatchObject({ code: 7 })
+  expect(await offline(path('old.json'), path('old.json'), '--check')).toMatchObject({ code: 0, stdout: '' })
+  expect((await offline(path('old.json'))).stderr).toContain('OLD NEW, or FILE --topic TOPIC')
+
+  for (const name of ['old.json', 'new.json']) {
+    expect(await cli(['schema', 'set', 'empty', path(name), '--mode', 'warn'])).toMatchObject({ code: 0 })
+  }
+  const versions = await cli(['schema', 'diff', '--topic', 'empty', '-j'])
+  expect(JSON.parse(versions.stdout)).toEqual([
+    { pointer: '/required', message: '"b" must be there now', mayInvalidate: true, mayAdmit: false },
+    { pointer: '/properties/a/type', message: 'it may be number now', mayInvalidate: false, mayAdmit: true },
+  ])
+  const back = await cli(['schema', 'diff', path('old.json'), '--topic', 'empty', '--output', 'name'])
+  expect(back.stdout).toBe('/required\n/properties/a/type\n')
+})
+
+test('a schema is inferred from a topic or from lines, and what it came from fits', async () => {
+  const lines = Array.from({ length: 9 }, (_, at) => JSON.stringify({ id: at, kind: at % 2 ? 'x' : 'y' })).join('\n')
+  const inferred = await cli(['schema', 'infer', '--strict'], `${lines}\nnonsense\n`)
+  expect(inferred.stderr).toBe('! Passed over 1 value that cannot be taken for JSON\nfrom 9 values\n')
+  expect(JSON.parse(inferred.stdout)).toMatchObject({
+    type: 'object',
+    required: ['id', 'kind'],
+    properties: { id: { type: 'integer' }, kind: { enum: ['x', 'y'] } },
+    additionalProperties: false,
+  })
+  writeFileSync(path('inferred.json'), inferred.stdout)
+  expect(await cli(['schema', 'validate', '--schema', path('inferred.json')], lines)).toMatchObject({ code: 0 })
+
+  const fromTopic = await cli(['schema', 'infer', '--topic', 'orders', '--last', '5'])
+  expect(JSON.parse(fromTopic.stdout)).toMatchObject({ properties: { id: { type: ['integer', 'string'] } } })
+  expect((await cli(['schema', 'infer'], '')).code).toBe(3)
 })
 
 test('what topics.yml declares is set again when it is read; brokerctl says so', async () => {
