@@ -7,7 +7,7 @@ import type { Agent, Codec } from './agents.ts'
 import { AGENTS, JSON_DOOR, runAgent } from './agents.ts'
 import { ExpectedRecords } from './test-records.ts'
 
-const RECORDS = Number(process.env['COMPAT_RECORDS'] ?? 100_000)
+const RECORDS = Number(process.env['COMPAT_RECORDS'] ?? 50_000)
 const PARTITIONS = 6
 const EXCHANGE_MS_MAX = 180_000
 const CREATE_TOPIC = 1

@@ -1,6 +1,7 @@
 // Groups of each foreign client: twelve partitions, and members that come, leave and die. With COMPAT_GROUPS=all every
 // assignor of every client has its turn, otherwise one of each kind.
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import type { TestContext } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { BrokerProcess } from '../support/broker-process.ts'
 import { BrokerHome } from '../support/broker-process.ts'
 import { CREATE_TOPIC } from '../support/frame-types.ts'
@@ -34,7 +35,6 @@ for (const { name, missing } of clients) {
   if (missing !== undefined) test(name, ({ skip }) => skip(missing))
 }
 
-const members: AgentMember[] = []
 let home: BrokerHome
 let broker: BrokerProcess
 beforeAll(async () => {
@@ -45,10 +45,12 @@ beforeAll(async () => {
   }
   broker = await home.start({ environment })
 })
-afterEach(() => {
-  for (const member of members.splice(0)) member.kill()
-})
 afterAll(() => home.remove())
+
+/** Most of the time members wait for each other, so the ways of a client are tried at once; JVMs start one after the other. */
+function testsOf({ name }: Agent) {
+  return name === 'java' ? test : test.concurrent
+}
 
 /** A way of each kind that the client has: eager, cooperative, and with the broker's assignors. */
 function waysOf({ protocols, assignors }: Agent): Way[] {
@@ -63,26 +65,28 @@ function waysOf({ protocols, assignors }: Agent): Way[] {
 }
 
 describe.each(present)('a group of $name', (agent) => {
-  test.each(waysOf(agent))(
+  testsOf(agent).for(waysOf(agent))(
     'shares partitions: $protocol, $assignor',
-    async (way) => {
+    { timeout: TEST_MS_MAX },
+    async (way, context) => {
       const { topic, watch, writer } = await prepare(`${agent.name}-${way.protocol}-${way.assignor}`)
       const sessionMs = way.protocol === 'classic' ? CLASSIC_SESSION_MS : CONSUMER_SESSION_MS
-      const join = (name: string) => joinAs(agent, watch, name, { ...way, topic, sessionMs })
-      await playGroup({ watch, writer, join, sessionMs, settleMs: 8000 })
+      const join = (name: string) => joinAs(context, agent, watch, name, { ...way, topic, sessionMs })
+      await playGroup({ expect: context.expect, watch, writer, join, sessionMs, settleMs: 8000 })
     },
-    TEST_MS_MAX,
   )
 })
 
 describe.each(present.filter(({ hasStaticMembers }) => hasStaticMembers))('a static member of $name', (agent) => {
-  test.each(agent.protocols.filter((protocol) => protocol === 'classic' || agent.name !== LEAVES_FOR_GOOD))(
+  testsOf(agent).for(agent.protocols.filter((protocol) => protocol === 'classic' || agent.name !== LEAVES_FOR_GOOD))(
     'comes back to its partitions, and nobody else notices: %s',
-    async (protocol) => {
+    { timeout: TEST_MS_MAX },
+    async (protocol, context) => {
+      const { expect } = context
       const { topic, watch, writer } = await prepare(`static-${agent.name}-${protocol}`)
       const [assignor = 'range'] = protocol === 'classic' ? agent.assignors : ['uniform']
       const join = (name: string, instanceId: string) =>
-        joinAs(agent, watch, name, { protocol, assignor, topic, instanceId, sessionMs: STATIC_SESSION_MS })
+        joinAs(context, agent, watch, name, { protocol, assignor, topic, instanceId, sessionMs: STATIC_SESSION_MS })
       const shares = (counts: Readonly<Record<string, number>>) =>
         expect.poll(() => watch.count(), { timeout: 20_000, interval: 100 }).toEqual(counts)
       const one = join('one', 'till-1')
@@ -104,11 +108,11 @@ describe.each(present.filter(({ hasStaticMembers }) => hasStaticMembers))('a sta
       expect(watch.findFaults(perPartition)).toEqual([])
       expect([one, two, again].map(({ complaints }) => complaints)).toEqual(['', '', ''])
     },
-    TEST_MS_MAX,
   )
 })
 
 function joinAs(
+  context: TestContext,
   agent: Agent,
   watch: GroupWatch,
   name: string,
@@ -116,7 +120,7 @@ function joinAs(
 ): AgentMember {
   const bootstrap = `127.0.0.1:${broker.kafkaPort}`
   const member = new AgentMember(agent, watch, name, { ...options, bootstrap, runMsMax: TEST_MS_MAX })
-  members.push(member)
+  context.onTestFinished(() => member.kill())
   return member
 }
 

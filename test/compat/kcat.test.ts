@@ -231,6 +231,7 @@ testWithKcat.each(['range', 'cooperative-sticky'])(
     const watch = new GroupWatch(PARTITIONS)
     const writer = await SteadyWriter.start(broker.port, topic, PARTITIONS)
     await playGroup({
+      expect,
       watch,
       writer,
       join: (name) => joinGroup(watch, name, { topic, group: `of-${topic}`, assignor }),

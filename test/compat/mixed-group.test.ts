@@ -66,8 +66,6 @@ test.each(chosen.map((agent) => ({ agent, name: agent.name })))(
     const complaints = () => members.map((member) => member.complaints).filter((text) => text !== '')
     const shares = (counts: Readonly<Record<string, number>>, timeout = SETTLE_MS) =>
       expect.poll(() => [watch.count(), ...complaints()], { timeout, interval: 20 }).toEqual([counts])
-    const flowing = () =>
-      expect.poll(() => watch.longestPauseMs(performance.now() - 500), { timeout: SETTLE_MS }).toBeLessThan(500)
 
     join(JSON_DOOR, watch, 'one', topic)
     await shares({ one: 12 })
@@ -77,18 +75,18 @@ test.each(chosen.map((agent) => ({ agent, name: agent.name })))(
     await shares({ one: 4, kafka: 4, two: 4 })
     const three = join(JSON_DOOR, watch, 'three', topic)
     await shares({ one: 3, kafka: 3, two: 3, three: 3 })
-    await flowing()
+    await watch.flows(expect)
 
     await two.leave()
     await shares({ one: 4, kafka: 4, three: 4 })
-    await flowing()
+    await watch.flows(expect)
 
     const diedMs = performance.now()
     await three.die()
     await shares({ one: 6, kafka: 6 }, SESSION_MS + REBALANCED_WITHIN_MS)
     const goneMs = performance.now() - diedMs
     expect(goneMs).toBeLessThan(SESSION_MS + REBALANCED_WITHIN_MS)
-    await flowing()
+    await watch.flows(expect)
 
     await writer.rest()
     await broker.kill()
@@ -97,7 +95,7 @@ test.each(chosen.map((agent) => ({ agent, name: agent.name })))(
     writer.goOn()
     join(JSON_DOOR, watch, 'four', topic)
     await shares({ one: 4, kafka: 4, four: 4 })
-    await flowing()
+    await watch.flows(expect)
 
     const perPartition = await writer.stop()
     await expect.poll(() => watch.describeMissing(perPartition), { timeout: SETTLE_MS, interval: 100 }).toEqual([])

@@ -1,4 +1,4 @@
-import { expect } from 'vitest'
+import type { ExpectStatic } from 'vitest'
 import type { GroupWatch } from './group-watch.ts'
 import type { SteadyWriter } from './steady-writer.ts'
 
@@ -14,6 +14,8 @@ export interface GroupMember {
 
 /** What it takes to play the scenario below. */
 export interface GroupScenario {
+  /** The test's own: several are played at once. */
+  readonly expect: ExpectStatic
   readonly watch: GroupWatch
   readonly writer: SteadyWriter
   join(name: string): GroupMember
@@ -33,7 +35,7 @@ const PAUSE_MS_MAX = 3000
  * partition has one owner at a time, nobody waits for long, and every record is read.
  */
 export async function playGroup(scenario: GroupScenario): Promise<void> {
-  const { watch, writer, sessionMs, settleMs } = scenario
+  const { expect, watch, writer, sessionMs, settleMs } = scenario
   const members: GroupMember[] = []
   const join = (name: string) => {
     const member = scenario.join(name)
@@ -45,8 +47,6 @@ export async function playGroup(scenario: GroupScenario): Promise<void> {
     expect.poll(() => [watch.count(), ...complaints()], { timeout: withinMs, interval: 100 }).toEqual([counts])
   const allRead = () =>
     expect.poll(() => watch.describeMissing(writer.perPartition), { timeout: settleMs, interval: 100 }).toEqual([])
-  const flowing = () =>
-    expect.poll(() => watch.longestPauseMs(performance.now() - 500), { timeout: settleMs }).toBeLessThan(500)
 
   // The first one may take its time: a JVM starts.
   const one = join('one')
@@ -55,7 +55,7 @@ export async function playGroup(scenario: GroupScenario): Promise<void> {
   await shares({ one: 6, two: 6 }, 20_000)
   const three = join('three')
   await shares({ one: 4, two: 4, three: 4 }, 20_000)
-  await flowing()
+  await watch.flows(expect)
 
   if (scenario.isQuietWhileLeaving === true) {
     await writer.rest()
@@ -65,13 +65,13 @@ export async function playGroup(scenario: GroupScenario): Promise<void> {
   await two.leave()
   if (scenario.isQuietWhileLeaving === true) writer.goOn()
   await shares({ one: 6, three: 6 }, settleMs)
-  await flowing()
+  await watch.flows(expect)
   expect(watch.longestPauseMs(leftMs)).toBeLessThan(PAUSE_MS_MAX)
 
   const diedMs = performance.now()
   await three.die()
   await shares({ one: 12 }, sessionMs + settleMs)
-  await flowing()
+  await watch.flows(expect)
   expect(watch.longestPauseMs(diedMs)).toBeLessThan(sessionMs + PAUSE_MS_MAX)
   const perPartition = await writer.stop()
   await allRead()

@@ -1,5 +1,13 @@
+import type { ExpectStatic } from 'vitest'
+
 /** How late the words of one process may come after those of another: they go through pipes. */
 const JITTER_MS = 400
+/** How long a client may hand out what it had fetched before it gave the partition away, on a busy machine. */
+const HANDED_OUT_LATER_MS = 2000
+/** Without a pause of so long, records flow: agents say what they have read every 300 ms. */
+const FLOW_MS = 1000
+/** For a busy machine; how long a pause may be is checked elsewhere. */
+const FLOWS_WITHIN_MS = 20_000
 
 interface Ownership {
   readonly member: string
@@ -86,6 +94,12 @@ export class GroupWatch {
     })
   }
 
+  /** Waits until records come from every partition, one after the other. */
+  async flows(expect: ExpectStatic): Promise<void> {
+    const since = () => performance.now() - FLOW_MS
+    await expect.poll(() => this.longestPauseMs(since()), { timeout: FLOWS_WITHIN_MS }).toBeLessThan(FLOW_MS)
+  }
+
   /** How many different records have come. */
   get recordCount(): number {
     return this.#records.reduce((sum, records) => sum + new Set(records.map(({ offset }) => offset)).size, 0)
@@ -120,7 +134,7 @@ export class GroupWatch {
   #findStrangers(partition: number): string[] {
     const isOwner = ({ member, atMs }: SeenRecord) =>
       this.#ownerships[partition].some(
-        (one) => one.member === member && one.fromMs - JITTER_MS <= atMs && atMs <= one.toMs + JITTER_MS,
+        (one) => one.member === member && one.fromMs - JITTER_MS <= atMs && atMs <= one.toMs + HANDED_OUT_LATER_MS,
       )
     const strangers = this.#records[partition].filter((record) => !isOwner(record))
     return strangers
