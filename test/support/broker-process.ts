@@ -5,12 +5,14 @@ import { existsSync, mkdirSync, mkdtempSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { get } from 'node:http'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { RawClient } from './raw-client.ts'
 
-const PROGRAM = fileURLToPath(new URL('../../dist/bin/cafelog.js', import.meta.url))
+const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+// The benchmarks use this file as it was built, in dist/test.
+const PROGRAM = join(ROOT, basename(ROOT) === 'dist' ? '' : 'dist', 'bin/cafelog.js')
 
 /** How a broker is started, besides its home. */
 export interface StartOptions {
