@@ -40,6 +40,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   restore: async () => (await import('./restore.ts')).restore,
   'schema diff': async () => (await import('./schema-diff.ts')).schemaDiff,
   'schema infer': async () => (await import('./schema-infer.ts')).schemaInfer,
+  'broker log-level': async () => (await import('./log-level.ts')).brokerLogLevel,
   'log dump': async () => (await import('./log-dump.ts')).logDump,
   'log verify': async () => (await import('./log-verify.ts')).logVerify,
   health: async () => (await import('./health.ts')).health,
@@ -57,6 +58,7 @@ export const GROUPS: Readonly<Record<string, string>> = {
   schema: "JSON Schema of a topic's records: look, try, set, compare, infer",
   dlq: 'dead letters: look, check, repair, send again, discard',
   snapshot: 'copies of everything that a broker keeps',
+  broker: 'settings of the broker while it runs',
   log: 'read the files of a stopped broker',
 }
 

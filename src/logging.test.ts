@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { createLogger, formatLine } from './logging.ts'
+import { controlLevel, createLogger, formatLine } from './logging.ts'
 
 function log(write: (logger: ReturnType<typeof createLogger>) => void): string[] {
   const lines: string[] = []
@@ -24,6 +24,44 @@ test('control characters in what clients send do not get into the log', () => {
   expect(line.indexOf('\n')).toBe(line.length - 1)
   expect(line).not.toContain('\u001b')
   expect(formatLine(line, false)).toContain(String.raw`topic="a\r\n\u001b[31m"`)
+})
+
+test.each(['a\u009b31mb', 'a\u007f\u0085b', 'a\u2028{"level":"fatal"}\u2029b', 'a\u001b]0;title\u0007b', 'a\r\nb'])(
+  'no form of the log has %j as it is, wherever it stands',
+  (hostile) => {
+    const lines = log((logger) => {
+      logger.error({ topic: hostile, err: new Error(hostile) }, `Cannot use ${hostile}`)
+    })
+    expect(lines).toHaveLength(1)
+    expect(lines[0]).toMatch(/^[\P{Cc}]+\n$/u)
+    expect(lines[0]).not.toMatch(/[\u2028\u2029]/)
+    expect(JSON.parse(lines[0])).toMatchObject({ topic: hostile, msg: `Cannot use ${hostile}` })
+    const readable = formatLine(lines[0], false)
+    expect(readable).toMatch(/^[\P{Cc}\n]+$/u)
+    expect(readable).not.toMatch(/[\u2028\u2029]/)
+    // Nothing that a client sends looks like a line of its own: those of a stack are indented.
+    expect(readable.split('\n').filter((line) => line !== '' && !line.startsWith('    '))).toHaveLength(1)
+  },
+)
+
+test('the level can be changed, and each change is told while somebody listens', () => {
+  const lines: string[] = []
+  const logger = createLogger('info', { write: (line) => lines.push(line) })
+  const control = controlLevel(logger)
+  logger.debug({}, 'not yet')
+  control.change('debug', 'me')
+  logger.debug({}, 'now')
+  control.change('silent', 'me')
+  control.change('silent', 'me')
+  logger.error({}, 'nobody hears it')
+  control.change('info', 'me')
+  expect(lines.map((line) => JSON.parse(line)).map(({ msg, from, to }) => [msg, from, to])).toEqual([
+    ['the log level is changed until the next start', 'info', 'debug'],
+    ['now', undefined, undefined],
+    ['the log level is changed until the next start', 'debug', 'silent'],
+    ['the log level is changed until the next start', 'silent', 'info'],
+  ])
+  expect([control.level, control.levelAtStart]).toEqual(['info', 'info'])
 })
 
 test('on a terminal a line is short and readable', () => {

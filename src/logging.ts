@@ -1,7 +1,8 @@
 import type { Logger as PinoLogger } from 'pino'
 import pino from 'pino'
 import { createColors } from 'picocolors'
-import type { LogLevel } from './config/config.ts'
+import type { LogLevel, LogLevelControl } from './base/log-level.ts'
+import { LOG_LEVELS } from './base/log-level.ts'
 
 const LEVEL_NAMES: Readonly<Record<string, string>> = {
   trace: 'TRACE',
@@ -32,9 +33,46 @@ export function createLogger(level: LogLevel, destination: { write(line: string)
     base: null,
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label: string) => ({ level: label }) },
+    hooks: { streamWrite: escapeOthers },
     serializers: { err: pino.stdSerializers.err, error: pino.stdSerializers.err },
   }
   return pino(options, destination)
+}
+
+/** What JSON lets stand in a text, and a terminal or a reader of lines may take for more: DEL, C1, two ends of lines. */
+const OTHERS = /[\u007f-\u009f\u2028\u2029]/g
+/** What is no letter on a terminal; the end of a line and the tabulator are asked for by stacks. */
+const CONTROLS = /[^\P{Cc}\n\t]|[\u2028\u2029]/gu
+
+function escapeOthers(line: string): string {
+  return line.replace(OTHERS, toEscape)
+}
+
+function escapeControls(text: string): string {
+  return text.replace(CONTROLS, toEscape)
+}
+
+function toEscape(character: string): string {
+  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
+}
+
+/** Lets the level of a logger be changed. Each change is a line in the log, as long as one of the two levels lets it through. */
+export function controlLevel(logger: PinoLogger): LogLevelControl {
+  const levelAtStart = logger.level as LogLevel
+  const isMoreTalkative = (level: LogLevel, than: LogLevel) => LOG_LEVELS.indexOf(level) < LOG_LEVELS.indexOf(than)
+  return {
+    levelAtStart,
+    get level() {
+      return logger.level as LogLevel
+    },
+    change(level, by) {
+      const before = logger.level as LogLevel
+      if (level === before) return
+      if (isMoreTalkative(level, before)) logger.level = level
+      logger.info({ event: 'log-level', from: before, to: level, by }, 'the log level is changed until the next start')
+      logger.level = level
+    },
+  }
 }
 
 /** One JSON line as people like to read it: `12:03:11.204 WARN  the sentence  key=value`, an error's stack below it. */
@@ -49,17 +87,18 @@ export function formatLine(line: string, isColored: boolean): string {
   const pairs = Object.entries(facts).map(([key, value]) => colors.dim(`  ${key}=${formatValue(value)}`))
   const stacks = [err, error].map((cause) => formatError(cause))
   const milliseconds = String(at.getMilliseconds()).padStart(3, '0')
-  return `${colors.dim(`${clock}.${milliseconds}`)} ${paint(name)} ${String(msg)}${pairs.join('')}\n${stacks.join('')}`
+  const sentence = escapeControls(String(msg)).replaceAll('\n', String.raw`\n`)
+  return `${colors.dim(`${clock}.${milliseconds}`)} ${paint(name)} ${sentence}${pairs.join('')}\n${stacks.join('')}`
 }
 
 function formatValue(value: unknown): string {
-  if (typeof value === 'string') return /^[\w.:/@-]+$/.test(value) ? value : JSON.stringify(value)
-  return JSON.stringify(value)
+  if (typeof value === 'string' && /^[\w.:/@-]+$/.test(value)) return value
+  return escapeOthers(JSON.stringify(value))
 }
 
 function formatError(error: unknown): string {
   if (error === undefined) return ''
   const stack =
     typeof error === 'object' && error !== null && 'stack' in error ? String(error.stack) : JSON.stringify(error)
-  return `${stack.replaceAll(/^/gm, '    ')}\n`
+  return `${escapeControls(stack).replaceAll(/^/gm, '    ')}\n`
 }

@@ -5,6 +5,7 @@ import { systemClock } from './base/clock.ts'
 import { DirectoryInUseError, DirectoryLock } from './base/directory-lock.ts'
 import type { FileSystem } from './base/file-system.ts'
 import { nodeFileSystem } from './base/file-system.ts'
+import type { LogLevelControl } from './base/log-level.ts'
 import type { Logger } from './base/logger.ts'
 import { silentLogger } from './base/logger.ts'
 import { RESTORING_DIRECTORY } from './base/restoring.ts'
@@ -65,6 +66,8 @@ export interface StartParts {
   readonly isPrivate?: boolean
   /** Whether HTTP may open at once, because there is no start-up of a process to be quick about. */
   readonly isHttpEager?: boolean
+  /** Lets clients change what `logger` logs. */
+  readonly logLevel?: LogLevelControl | undefined
   /** Told of the work that is done, if tracing is on. */
   readonly tracer?: Tracer | undefined
   /** What HTTP lets tests do. */
@@ -125,6 +128,7 @@ export async function startBroker(config: Config, parts: StartParts = {}): Promi
     wrapProtocol = keep,
     testControls,
     tracer,
+    logLevel,
   } = parts
   const { dataDirectory } = config
   const metrics = new Metrics({ seriesMax: config.metricsSeriesMax })
@@ -163,7 +167,7 @@ export async function startBroker(config: Config, parts: StartParts = {}): Promi
       store,
       tracer,
     })
-    const broker = new Broker({ clock, metrics, tracer, unpackedBytesMax: config.unpackedBytesMax, ...log })
+    const broker = new Broker({ clock, metrics, tracer, logLevel, unpackedBytesMax: config.unpackedBytesMax, ...log })
     const doors = await openDoors({ broker, clock, machineClock, logger, metrics, config, opened, wrapProtocol })
     const { json, kafka } = doors
 

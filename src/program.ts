@@ -6,7 +6,7 @@ import { systemClock } from './base/clock.ts'
 import type { Config } from './config/config.ts'
 import { ConfigError, formatAddress, parseConfig, SETTINGS } from './config/config.ts'
 import { readDescriptorsMax } from './config/descriptors.ts'
-import { createProcessLogger } from './logging.ts'
+import { controlLevel, createProcessLogger } from './logging.ts'
 import type { RunningBroker } from './main.ts'
 import { startBroker } from './main.ts'
 import { formatAddresses, parseEphemeral } from './ephemeral.ts'
@@ -61,7 +61,7 @@ async function start(args: readonly string[]): Promise<void> {
   const logger = createProcessLogger(config.logLevel)
   dieOfMistakes(logger)
   const tracing = await openTracing(logger)
-  const starting = startBroker(config, { logger, tracer: tracing?.tracer })
+  const starting = startBroker(config, { logger, logLevel: controlLevel(logger), tracer: tracing?.tracer })
   const stop = createStop(starting, config, logger, tracing)
   process.on('SIGINT', stop)
   process.on('SIGTERM', stop)

@@ -1,5 +1,6 @@
 import { BrokerError } from '../base/broker-error.ts'
 import type { Clock } from '../base/clock.ts'
+import type { LogLevelControl } from '../base/log-level.ts'
 import type { TopicName } from '../base/topic-name.ts'
 import type { CommittedOffsets } from '../groups/committed-offsets.ts'
 import type { GroupCoordinator } from '../groups/coordinator.ts'
@@ -99,6 +100,8 @@ export interface BrokerParts {
   readonly unpackedBytesMax?: number
   /** Undefined as long as tracing is off. */
   readonly tracer?: Tracer | undefined
+  /** Undefined when the log belongs to the program that the broker runs in. */
+  readonly logLevel?: LogLevelControl | undefined
 }
 
 /**
@@ -133,6 +136,8 @@ export class Broker {
   /** Undefined as long as tracing is off. */
   readonly tracer: Tracer | undefined
   readonly snapshots: Snapshots
+  /** Undefined when the log belongs to the program that the broker runs in. */
+  readonly logLevel: LogLevelControl | undefined
   /** Where each door listens; filled in as they open. */
   readonly addresses = new Map<string, string>()
   readonly #engine: LogEngine
@@ -154,6 +159,7 @@ export class Broker {
     const { schemas, clock, metrics, unpackedBytesMax, tracer } = parts
     this.unpackedBytesMax = unpackedBytesMax ?? UNPACKED_BYTES_MAX
     this.tracer = tracer
+    this.logLevel = parts.logLevel
     this.schemas = schemas
     this.redrives = parts.redrives
     this.gate = new SchemaGate({ schemas, clock, metrics, unpackedBytesMax })
@@ -302,6 +308,17 @@ export class Broker {
     const fault = findDueFault(dueAtMs, this.clock.now(), this.topics.getExisting(topic).config)
     if (fault !== undefined) throw new BrokerError('INVALID_TIMESTAMP', `Cannot reschedule "${id}": ${fault}`)
     return this.delay.reschedule(id, dueAtMs)
+  }
+
+  /**
+   * The level of the log, which may be changed.
+   *
+   * @throws BrokerError INVALID_REQUEST for a broker that has no log of its own
+   */
+  getLogLevel(): LogLevelControl {
+    if (this.logLevel !== undefined) return this.logLevel
+    const reason = 'it belongs to the program that this broker runs in'
+    throw new BrokerError('INVALID_REQUEST', `Cannot use the level of the log: ${reason}`)
   }
 
   /** Answers all fetches that wait, so that connections can be closed. */

@@ -1,3 +1,5 @@
+import { LOG_LEVELS } from '../base/log-level.ts'
+import type { LogLevel } from '../base/log-level.ts'
 import { suggestNearest } from '../base/nearest.ts'
 import { formatDuration, formatSize, parseDuration, parseSize } from '../base/units.ts'
 import { parseFlushPolicy, TOPIC_CONFIG } from '../broker/topic-config.ts'
@@ -17,9 +19,6 @@ export interface Advertised {
   readonly host: string
   readonly port: number
 }
-
-export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
-export type LogLevel = (typeof LOG_LEVELS)[number]
 
 /** All that the broker can be told from outside, but for topics. */
 export interface Config {

@@ -1,3 +1,5 @@
+import { LOG_LEVELS } from '../base/log-level.ts'
+import type { LogLevelControl } from '../base/log-level.ts'
 import type { ApiRoute } from './api-route.ts'
 
 /** What is running. */
@@ -14,4 +16,31 @@ export const BROKER_ROUTES: readonly ApiRoute[] = [
       return { body: { version, clusterId, startedAt: startedAtMs, flushPolicy, topics } }
     },
   },
+  {
+    method: 'GET',
+    path: '/log-level',
+    action: 'show the level of the log',
+    operation: 'log_level',
+    endpoint: 'admin',
+    handle: ({ broker }) => ({ body: describeLevel(broker.getLogLevel()) }),
+  },
+  {
+    method: 'PUT',
+    path: '/log-level',
+    action: 'change the level of the log',
+    operation: 'log_level',
+    endpoint: 'admin',
+    handle({ broker, body }) {
+      const fields = body(['level'])
+      const level =
+        fields.optionalChoice('level', LOG_LEVELS) ?? fields.missing('level', `it is ${LOG_LEVELS.join(', ')}`)
+      const control = broker.getLogLevel()
+      control.change(level, 'HTTP')
+      return { body: describeLevel(control) }
+    },
+  },
 ]
+
+function describeLevel({ level, levelAtStart }: LogLevelControl): object {
+  return { level, levelAtStart }
+}

@@ -244,7 +244,7 @@ test('the settings of the broker are listed by their names in Kafka, and cannot 
   }
   const { responses } = await client.ask(IncrementalAlterConfigs, 1, { resources: [noName], validateOnly: false })
   expect(responses[0].errorCode).toBe(ERROR_CODES.INVALID_REQUEST)
-  // Nothing was set for all brokers, for loggers, for subscriptions to metrics, or for groups.
+  // Nothing was set for all brokers, for loggers of a log that is not the broker's own, for subscriptions to metrics, or for groups.
   for (const [type, name] of [
     [BROKER, ''],
     [8, '1'],

@@ -7,12 +7,13 @@ import { NODE_ID } from '../context.ts'
 import type { RequestContext } from '../context.ts'
 import type { Handler } from '../registry.ts'
 import { listBrokerSettings } from './broker-settings.ts'
+import { changeLogger, listLoggers } from './log-level.ts'
 import type { KafkaSetting } from './topic-settings.ts'
 import { changeList, listTopicSettings, parseSettings } from './topic-settings.ts'
 
-/** Kafka's kinds of what has settings. Loggers, subscriptions to client metrics and groups have none here. */
+/** Kafka's kinds of what has settings. Subscriptions to client metrics and groups have none here. */
 const RESOURCE_TYPES = { topic: 2, broker: 4, logger: 8, clientMetrics: 16, group: 32 }
-const WITHOUT_SETTINGS = [RESOURCE_TYPES.logger, RESOURCE_TYPES.clientMetrics, RESOURCE_TYPES.group]
+const WITHOUT_SETTINGS = [RESOURCE_TYPES.clientMetrics, RESOURCE_TYPES.group]
 const OPERATIONS = { set: 0, delete: 1, append: 2, subtract: 3 }
 
 interface Resource {
@@ -20,7 +21,7 @@ interface Resource {
   readonly resourceName: string
 }
 
-/** Lists the settings of topics, and those of the broker that have a name in Kafka. */
+/** Lists the settings of topics, those of the broker that have a name in Kafka, and the level of its log. */
 export const describeConfigs: Handler<typeof DescribeConfigs, RequestContext> = async (request, context) => {
   const describe = ({ meaning, synonyms, ...setting }: KafkaSetting) => ({
     ...setting,
@@ -55,29 +56,44 @@ export const alterConfigs: Handler<typeof AlterConfigs, RequestContext> = async 
   }),
 })
 
-/** Changes single settings of topics. */
+/** Changes single settings of topics, and the level of the broker's log. */
 export const incrementalAlterConfigs: Handler<typeof IncrementalAlterConfigs, RequestContext> = async (
   request,
   context,
 ) => ({
-  responses: await alterEach(context, request.resources, async ({ resourceName: name, configs }) => {
-    const names = new Set<string>()
-    const twice = configs.find(({ name: key }) => names.has(key) || !names.add(key))?.name
-    if (twice !== undefined) throw invalid(`Cannot change ${twice} twice: once is enough`)
-    const topic = context.broker.topics.getExisting(name)
-    const set = configs.flatMap(({ name: key, value, configOperation }) => {
-      if (configOperation === OPERATIONS.delete) return []
-      if (value === null) throw invalid(`Cannot set ${key} to null: it must have a value`)
-      if (configOperation === OPERATIONS.set) return [{ name: key, value }]
-      if (configOperation !== OPERATIONS.append && configOperation !== OPERATIONS.subtract) {
-        throw invalid(`Cannot do ${configOperation} to ${key}: 0 sets, 1 deletes, 2 appends, 3 takes away`)
+  responses: await alterEach(
+    context,
+    request.resources,
+    async ({ resourceType, resourceName: name, configs }) => {
+      const names = new Set<string>()
+      const twice = configs.find(({ name: key }) => names.has(key) || !names.add(key))?.name
+      if (twice !== undefined) throw invalid(`Cannot change ${twice} twice: once is enough`)
+      if (resourceType === RESOURCE_TYPES.logger) {
+        for (const { name: logger, value, configOperation } of configs) {
+          const isSet = configOperation === OPERATIONS.set
+          if (!isSet && configOperation !== OPERATIONS.delete)
+            throw invalid('Cannot append to a logger: 0 sets, 1 deletes')
+          const wish = { name: logger, value: isSet ? (value ?? '') : undefined }
+          changeLogger(context, name, wish, request.validateOnly)
+        }
+        return
       }
-      const before = context.broker.topics.traceSetting(topic, key)[0].value
-      return [{ name: key, value: changeList(key, before, value, configOperation === OPERATIONS.subtract) }]
-    })
-    const unset = configs.filter(({ configOperation }) => configOperation === OPERATIONS.delete).map((it) => it.name)
-    await context.broker.topics.alter({ name, set: parseSettings(set), unset, dryRun: request.validateOnly })
-  }),
+      const topic = context.broker.topics.getExisting(name)
+      const set = configs.flatMap(({ name: key, value, configOperation }) => {
+        if (configOperation === OPERATIONS.delete) return []
+        if (value === null) throw invalid(`Cannot set ${key} to null: it must have a value`)
+        if (configOperation === OPERATIONS.set) return [{ name: key, value }]
+        if (configOperation !== OPERATIONS.append && configOperation !== OPERATIONS.subtract) {
+          throw invalid(`Cannot do ${configOperation} to ${key}: 0 sets, 1 deletes, 2 appends, 3 takes away`)
+        }
+        const before = context.broker.topics.traceSetting(topic, key)[0].value
+        return [{ name: key, value: changeList(key, before, value, configOperation === OPERATIONS.subtract) }]
+      })
+      const unset = configs.filter(({ configOperation }) => configOperation === OPERATIONS.delete).map((it) => it.name)
+      await context.broker.topics.alter({ name, set: parseSettings(set), unset, dryRun: request.validateOnly })
+    },
+    [RESOURCE_TYPES.logger],
+  ),
 })
 
 function listSettings(context: RequestContext, resource: Resource): KafkaSetting[] {
@@ -85,6 +101,7 @@ function listSettings(context: RequestContext, resource: Resource): KafkaSetting
   if (resourceType === RESOURCE_TYPES.topic) {
     return listTopicSettings(context, context.broker.topics.getExisting(resourceName))
   }
+  if (resourceType === RESOURCE_TYPES.logger) return listLoggers(context, resourceName)
   if (WITHOUT_SETTINGS.includes(resourceType)) return []
   if (resourceType !== RESOURCE_TYPES.broker) throw unknownType(resource)
   // No name stands for what was set for all brokers while they ran, which is nothing.
@@ -97,6 +114,7 @@ async function alterEach<R extends Resource>(
   context: RequestContext,
   resources: readonly R[],
   alter: (resource: R) => Promise<void>,
+  mayAlter: readonly number[] = [],
 ) {
   const seen = new Set<string>()
   const repeated = new Set<string>()
@@ -106,7 +124,7 @@ async function alterEach<R extends Resource>(
     const { resourceType, resourceName } = resource
     const answer = await context.try(() => {
       if (repeated.has(keyOf(resource))) throw invalid(`Cannot change ${resourceName} twice at once`)
-      if (resourceType === RESOURCE_TYPES.topic) return alter(resource)
+      if (resourceType === RESOURCE_TYPES.topic || mayAlter.includes(resourceType)) return alter(resource)
       if (resourceType !== RESOURCE_TYPES.broker) throw unknownType(resource)
       throw invalid('Cannot change the settings of the broker: they are environment variables, read at its start')
     })
