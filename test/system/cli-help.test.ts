@@ -71,7 +71,7 @@ test('every command shows its help, by --help and by help', async () => {
     expect(byOption).toContain(`Usage: brokerctl ${commands[index].name.split(' ')[0]}`)
     expect(byOption).toContain('Examples:')
   }
-})
+}, 60_000)
 
 test('without a command, or with half of one, there is help', async () => {
   for (const [args, words] of [
