@@ -49,7 +49,7 @@ const ROOMS: Record<string, readonly string[] | 'anything'> = {
     'src/record',
     'src/metrics',
   ],
-  'src/protocols/json': [...DOOR, 'src/schema/json-edit.ts'],
+  'src/protocols/json': DOOR,
   'src/protocols/kafka': DOOR,
   'src/http': [
     'src/broker',

@@ -1,5 +1,6 @@
 import type { ApiRoute } from './api-route.ts'
 import { BROKER_ROUTES } from './broker-api.ts'
+import { DLQ_ROUTES } from './dlq-api.ts'
 import { GROUP_ROUTES } from './groups-api.ts'
 import { createRecordRoutes } from './records-api.ts'
 import { SCHEDULE_ROUTES } from './schedules-api.ts'
@@ -15,5 +16,6 @@ export function createApiRoutes(): readonly ApiRoute[] {
     ...SCHEMA_ROUTES,
     ...GROUP_ROUTES,
     ...SCHEDULE_ROUTES,
+    ...DLQ_ROUTES,
   ]
 }

@@ -265,6 +265,19 @@ export class Redrives {
     return planRedrive(letter, order, { topics: this.#topics(), schemas: this.#parts.schemas })
   }
 
+  /**
+   * Refuses to send dead letters to a topic that is not there, or is for dead letters itself.
+   *
+   * @throws BrokerError UNKNOWN_TOPIC_OR_PARTITION, INVALID_REQUEST
+   */
+  checkTarget(name: string): void {
+    if (!isDeadLetterTopic(this.#topics().getExisting(name).name)) return
+    throw new BrokerError(
+      'INVALID_REQUEST',
+      `Cannot redrive to "${name}": it is a dead letter topic itself, and messages would go round in circles`,
+    )
+  }
+
   // ---------------------------------------------------------------------------------------------------- changing
 
   /**
@@ -279,16 +292,7 @@ export class Redrives {
       readonly limit?: number | undefined
     },
   ): Promise<RedriveJob> {
-    const { to } = wish.order
-    if (to !== undefined) {
-      const target = this.#topics().getExisting(to)
-      if (isDeadLetterTopic(target.name)) {
-        throw new BrokerError(
-          'INVALID_REQUEST',
-          `Cannot redrive to "${to}": it is a dead letter topic itself, and messages would go round in circles`,
-        )
-      }
-    }
+    if (wish.order.to !== undefined) this.checkTarget(wish.order.to)
     return this.#begin('redrive', wish, wish)
   }
 

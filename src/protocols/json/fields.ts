@@ -107,17 +107,9 @@ export class Fields {
     })
   }
 
-  /** Any JSON, null too. */
-  json(name: string): unknown {
-    if (Object.hasOwn(this.#object, name)) return this.#object[name]
-    return this.#missing(name, 'a value is needed')
-  }
-
-  /** Any array; its items are for others to look at. */
-  optionalList(name: string): readonly unknown[] | undefined {
-    const value = this.#get(name)
-    if (value === undefined || Array.isArray(value)) return value
-    throw this.#wrong(name, value, 'an array is needed')
+  /** What is there, unread; undefined for null too. */
+  get(name: string): unknown {
+    return this.#get(name)
   }
 
   /** One of a few words. */
