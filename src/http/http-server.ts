@@ -16,6 +16,8 @@ const BODY_BYTES_MAX = 1024 * 1024
 const PARAMETER_CHARACTERS_MAX = 4096
 const HEADERS_TIMEOUT_MS = 10_000
 const REQUEST_TIMEOUT_MS = 30_000
+/** A client that has not read anything of an answer for so long is gone; no answer is that long in coming. */
+const STALL_TIMEOUT_MS = 60_000
 const KEEP_ALIVE_TIMEOUT_MS = 5_000
 /** How often Node looks for requests that have passed these timeouts. */
 const TIMEOUTS_INTERVAL_MS = 2_000
@@ -88,6 +90,7 @@ function createApp(
     bodyLimit: BODY_BYTES_MAX,
     requestTimeout: REQUEST_TIMEOUT_MS,
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+    connectionTimeout: STALL_TIMEOUT_MS,
     forceCloseConnections: 'idle',
     frameworkErrors: refuseAddress,
     routerOptions: { maxParamLength: PARAMETER_CHARACTERS_MAX },
