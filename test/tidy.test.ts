@@ -58,6 +58,7 @@ const ROOMS: Record<string, readonly string[] | 'anything'> = {
     'src/record',
     'src/schema',
     'src/metrics',
+    'src/tracing/trace-context.ts',
     // Both doors speak of errors in the same codes.
     'src/protocols/json/errors.ts',
     'src/protocols/json/wire.ts',

@@ -1,3 +1,4 @@
+import type { IncomingHttpHeaders } from 'node:http'
 import type { Broker } from '../broker/broker.ts'
 import type { ApiFields } from './api-fields.ts'
 
@@ -8,6 +9,7 @@ export interface ApiCall {
   readonly broker: Broker
   /** What stands in the path, by the names in the route's, decoded: any text. */
   readonly params: Readonly<Record<string, string>>
+  readonly headers: IncomingHttpHeaders
   /** The body, as it came. */
   readonly bytes: Buffer
   /**

@@ -210,6 +210,7 @@ function callOf({ action }: ApiRoute, request: FastifyRequest, broker: ApiCall['
   return {
     broker,
     params: request.params as Readonly<Record<string, string>>,
+    headers: request.headers,
     bytes,
     body: (known) => new ApiFields({ action, values: parseApiBody(action, bytes), known }),
     query: (known) => new ApiFields({ action, values: readQuery(request), known, areTexts: true }),

@@ -1,5 +1,8 @@
+import type { IncomingHttpHeaders } from 'node:http'
 import { RecordProducer } from '../broker/record-producer.ts'
+import type { RecordHeader } from '../record/record-batch.ts'
 import { RecordBatchBuilder } from '../record/record-batch.ts'
+import { parseTraceParent, TRACEPARENT, TRACESTATE } from '../tracing/trace-context.ts'
 import type { ApiCall, ApiRoute } from './api-route.ts'
 import { readRecords } from './records-reader.ts'
 import { PRODUCE_BYTES_MAX, RecordsParser } from './records-parser.ts'
@@ -30,9 +33,16 @@ export function createRecordRoutes(): readonly ApiRoute[] {
   ]
 }
 
-async function produce({ broker, params, bytes }: ApiCall, parser: RecordsParser) {
-  const request = parser.parse(params.topic, bytes, broker.clock.now())
+async function produce({ broker, params, headers, bytes }: ApiCall, parser: RecordsParser) {
+  const request = parser.parse(params.topic, bytes, broker.clock.now(), readContext(headers))
   // Its memory is never taken back: the batches in it stay as they are for as long as somebody has them.
   const batches = new RecordBatchBuilder(request.decodedBytes)
   return { body: await new RecordProducer(broker, ACTION).start(request, batches) }
+}
+
+/** The trace that the request belongs to (W3C Trace Context), as headers of a record; none if there is none. */
+function readContext({ [TRACEPARENT]: parent, [TRACESTATE]: state }: IncomingHttpHeaders): readonly RecordHeader[] {
+  if (typeof parent !== 'string' || parseTraceParent(parent) === undefined) return []
+  const context = [{ key: TRACEPARENT, value: Buffer.from(parent) }]
+  return typeof state === 'string' ? [...context, { key: TRACESTATE, value: Buffer.from(state) }] : context
 }

@@ -41,8 +41,12 @@ export class RecordsParser {
     this.#action = action
   }
 
-  /** @throws BrokerError INVALID_REQUEST */
-  parse(topic: string, bytes: Buffer, now: number): ProduceRequest {
+  /**
+   * `context` are headers that a record gets unless it has the first of them itself.
+   *
+   * @throws BrokerError INVALID_REQUEST, MESSAGE_TOO_LARGE
+   */
+  parse(topic: string, bytes: Buffer, now: number, context: readonly RecordHeader[] = []): ProduceRequest {
     const values = parseApiBody(this.#action, bytes)
     const fields = new ApiFields({ action: this.#action, values, known: ['records', 'acks'] })
     const request = this.#request
@@ -55,6 +59,7 @@ export class RecordsParser {
     const rawValues = findRawValues(bytes)
     for (const [index, record] of records.entries()) {
       this.#add(fields.within(record, `records[${index}]`, RECORD_FIELDS), index, bytes, rawValues[index], now)
+      this.#addContext(context, index)
     }
     return request
   }
@@ -85,6 +90,15 @@ export class RecordsParser {
       'MESSAGE_TOO_LARGE',
       `Cannot ${this.#action} with records[${index}] of ${size} bytes: key, value and headers have at most ${RECORD_BYTES_MAX}`,
     )
+  }
+
+  #addContext(context: readonly RecordHeader[], index: number): void {
+    if (context.length === 0) return
+    const request = this.#request
+    const own = request.headers?.get(index) ?? []
+    if (own.some(({ key }) => key === context[0].key)) return
+    request.headers ??= new Map()
+    request.headers.set(index, [...own, ...context])
   }
 
   #put(bytes: Buffer): void {

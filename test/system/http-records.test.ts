@@ -225,6 +225,26 @@ test('records are read from an offset, an end, or a time on, so many at a time',
   expect(await valuesOf('')).toEqual([400, 'INVALID_REQUEST', undefined])
 })
 
+test('the trace of a request goes on in its records, but for those that have one', async () => {
+  const trace = '0af7651916cd43dd8448eb211c80319c'
+  const parent = { key: 'traceparent', value: `00-${trace}-b7ad6b7169203331-01` }
+  const own = { key: 'traceparent', value: `00-${trace}-00f067aa0ba902b7-01` }
+  const body = {
+    records: [{ value: 1 }, { value: 2, headers: [own] }, { value: 3, headers: [{ key: 'a', value: 'b' }] }],
+  }
+  const path = `/topics/${topic}/records`
+  await ask('POST', path, body, { traceparent: parent.value, tracestate: 'shop=1' })
+  await ask('POST', path, { records: [{ value: 4 }] }, { traceparent: 'nonsense', tracestate: 'shop=1' })
+  const { json: answer } = await read()
+  const state = { key: 'tracestate', value: 'shop=1' }
+  expect(answer.records.map((record: { headers: object }) => record.headers)).toEqual([
+    [parent, state],
+    [own],
+    [{ key: 'a', value: 'b' }, parent, state],
+    [],
+  ])
+})
+
 test('values are shown as text or base64 when that is wanted', async () => {
   await produce([{ key: 'k', value: { a: 1 }, headers: [{ key: 'h', value: 'v' }], timestamp: 1 }])
   expect((await read('?format=text')).json.records[0]).toMatchObject({ key: 'k', valueText: '{"a":1}' })
