@@ -5,6 +5,7 @@ import { formatBanner } from './banner.ts'
 import { systemClock } from './base/clock.ts'
 import type { Config } from './config/config.ts'
 import { ConfigError, formatAddress, parseConfig, SETTINGS } from './config/config.ts'
+import { FLAGS } from './config/flags.ts'
 import { readDescriptorsMax } from './config/descriptors.ts'
 import { controlLevel, createProcessLogger } from './logging.ts'
 import type { RunningBroker } from './main.ts'
@@ -220,9 +221,9 @@ function formatHelp(): string {
     'Usage: cafelog [--help] [--version]',
     '       cafelog --ephemeral [--port N] [--print-addresses json|text]',
     '',
+    ...FLAGS.map(({ flag, meaning }) => `  ${flag.padEnd(18)} ${meaning}`),
+    '',
     'Runs a CafeLog broker until it gets SIGINT or SIGTERM. SIGHUP makes it read topics.yml again.',
-    'With --ephemeral it is one for a test: in memory, on free ports of 127.0.0.1 or on N, N+1 and N+2 for JSON, Kafka and',
-    'HTTP, with a clock and faults that can be set over HTTP.',
     '',
     'Everything is set by environment variables:',
     '',

@@ -11,6 +11,8 @@ import { OTHER_TOPIC_CONFIG } from '../src/broker/other-topic-config.ts'
 import { formatFlushPolicy, TOPIC_CONFIG, type TopicConfigField } from '../src/broker/topic-config.ts'
 import { PARTITIONS_MAX, PARTITIONS_PER_TOPIC_MAX } from '../src/broker/topics.ts'
 import { SETTINGS } from '../src/config/config.ts'
+import { FLAGS } from '../src/config/flags.ts'
+import { TOPICS_FILE_KEYS } from '../src/config/topics-file-keys.ts'
 import { parseTopicsFile } from '../src/config/topics-file.ts'
 import { GROUP_DEFAULTS } from '../src/groups/group-options.ts'
 import { Metrics } from '../src/metrics/metrics.ts'
@@ -35,11 +37,26 @@ const many = (count: number) => count.toLocaleString('en-US')
 
 const TABLES: Readonly<Record<string, () => Table>> = {
   settings: () => [
-    ['variable', 'default', 'what it may be', 'meaning'],
-    ...Object.values(SETTINGS).map(({ variable, default: byDefault, range, meaning, parse }) => [
+    ['variable', 'default', 'what it may be', 'while it runs', 'meaning'],
+    ...Object.values(SETTINGS).map(({ variable, default: byDefault, range, meaning, atRuntime = '–', parse }) => [
       code(variable),
       parse(byDefault) === undefined ? byDefault : code(byDefault),
       range,
+      atRuntime,
+      meaning,
+    ]),
+  ],
+  flags: () => [
+    ['flag', 'default', 'what it may be', 'meaning'],
+    ...FLAGS.map(({ flag, default: byDefault, range, meaning }) => [code(flag), byDefault, range, meaning]),
+  ],
+  'topics file': () => [
+    ['key', 'default', 'what it may be', 'on SIGHUP', 'meaning'],
+    ...TOPICS_FILE_KEYS.map(({ path, default: byDefault, range, onReload, meaning }) => [
+      code(path),
+      byDefault,
+      range,
+      onReload,
       meaning,
     ]),
   ],
@@ -240,6 +257,26 @@ test('every table that can be written is on a page', () => {
     .join('')
   const names = [...pages.matchAll(/^<!-- begin (.+) -->$/gm)].map(([, name]) => name)
   expect(names.toSorted()).toEqual(Object.keys(TABLES).toSorted())
+})
+
+test('the table of topics.yml has every key that is read there, and no other', async () => {
+  const known = async (text: string) => {
+    const fault = await parseTopicsFile('topics.yml', text).then(
+      () => 'none',
+      (error: Error) => error.message,
+    )
+    const [, names] = /, there is ([\w, ]+)$/m.exec(fault) ?? []
+    return names.split(', ')
+  }
+  const inTopic = (text: string) => known(`topics:\n  - name: a\n    ${text}`)
+  const read = await Promise.all(
+    (await inTopic('zzzzzz: 1')).map(async (key) => {
+      const isMap = ['retention', 'segment', 'schema'].includes(key)
+      return isMap ? (await inTopic(`${key}: { zzzzzz: 1 }`)).map((inner) => `${key}.${inner}`) : [key]
+    }),
+  )
+  const paths = [...(await known('zzzzzz: 1')), ...read.flat().map((key) => `topics[].${key}`)]
+  expect(TOPICS_FILE_KEYS.map(({ path }) => path).toSorted()).toEqual(paths.toSorted())
 })
 
 test('the topics.yml of docs/configuration.md is one', async () => {

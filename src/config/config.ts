@@ -89,6 +89,8 @@ export interface Setting<Value> {
   /** What would be right; the second half of the error message. */
   readonly range: string
   readonly meaning: string
+  /** How it can be changed while the broker runs; undefined when it is read at the start only. */
+  readonly atRuntime?: string
   /** Undefined when the text is not in the range. */
   readonly parse: (text: string) => Value | undefined
   /** Whether its value is nobody's business: then it is not quoted. */
@@ -96,6 +98,7 @@ export interface Setting<Value> {
 }
 
 const PREFIX = 'CAFELOG_'
+const FOR_TOPICS = 'for single topics'
 /**
  * The file descriptors that are neither for the doors of the log nor for segments: HTTP has a quarter of them, the others
  * are for Node itself, the store, the listeners (some 26), clients that are told that there are too many, directories
@@ -192,6 +195,7 @@ export const SETTINGS: { readonly [Name in Exclude<keyof Config, 'httpConnection
     default: 'info',
     range: LOG_LEVELS.join(', '),
     meaning: 'The least important lines that are logged',
+    atRuntime: 'brokerctl broker log-level, PUT /api/v1/log-level, or Kafka’s broker-loggers; until the next start',
     parse: (text) => LOG_LEVELS.find((level) => level === text.toLowerCase()),
   },
   flushPolicy: {
@@ -199,6 +203,7 @@ export const SETTINGS: { readonly [Name in Exclude<keyof Config, 'httpConnection
     default: 'always',
     range: TOPIC_CONFIG.flushPolicy.wanted,
     meaning: 'When records go to stable storage, for topics that do not say otherwise',
+    atRuntime: FOR_TOPICS,
     parse: parseFlushPolicy,
   },
   shutdownTimeoutMs: {
@@ -299,6 +304,7 @@ export const SETTINGS: { readonly [Name in Exclude<keyof Config, 'httpConnection
     default: 'true',
     range: 'true or false',
     meaning: 'Whether records may ask to be delivered later, in topics that do not say otherwise',
+    atRuntime: FOR_TOPICS,
     parse: (text) => ({ true: true, false: false })[text.toLowerCase()],
   },
   delayMaxMs: {
@@ -306,6 +312,7 @@ export const SETTINGS: { readonly [Name in Exclude<keyof Config, 'httpConnection
     default: '365d',
     range: 'a duration from 1ms to 36500d, such as 30d, or -1 for no limit',
     meaning: 'How far ahead a delayed record may be due, in topics that do not say otherwise',
+    atRuntime: FOR_TOPICS,
     parse: (text) => TOPIC_CONFIG.delayMaxMs.parse(text),
   },
   delayRecordsMax: {
@@ -313,6 +320,7 @@ export const SETTINGS: { readonly [Name in Exclude<keyof Config, 'httpConnection
     default: '10000000',
     range: 'a whole number up to 2147483647, or -1 for no limit',
     meaning: 'How many delayed records of a topic may wait at a time, in topics that do not say otherwise',
+    atRuntime: FOR_TOPICS,
     parse: (text) => TOPIC_CONFIG.delayRecordsMax.parse(text),
   },
   connectionsMax: {
