@@ -24,6 +24,7 @@ import { Listener } from '../../src/net/listener.ts'
 import { JsonDoor } from '../../src/protocols/json/door.ts'
 import { LmdbStore } from '../../src/store/lmdb-store.ts'
 import { Snapshots } from '../../src/snapshot/snapshots.ts'
+import type { Tracer } from '../../src/tracing/tracer.ts'
 import { ProducerIds } from '../../src/transactions/producer-ids.ts'
 
 /** The whole program as its configuration makes it, in this process. */
@@ -85,6 +86,7 @@ export async function startTestBroker(
     readonly logger?: Logger
     readonly fileSystem?: FileSystem
     readonly connectionsMax?: number
+    readonly tracer?: Tracer
     /** Settings of all topics, by Kafka's keys. Nothing expires unless they say so: tests have records of any age. */
     readonly settings?: Readonly<Record<string, string>>
   } = {},
@@ -123,6 +125,7 @@ export async function startTestBroker(
   const snapshots = new Snapshots({ ...origin, machineClock: clock, clock, fileSystem, logger, metrics, engine, store })
   const broker = new Broker({
     clock,
+    tracer: options.tracer,
     snapshots,
     engine,
     topics,
