@@ -1,7 +1,6 @@
 import { BrokerError } from '../base/broker-error.ts'
 import { didYouMean } from '../base/nearest.ts'
-
-const QUOTED_CHARACTERS_MAX = 80
+import { quote } from '../base/untrusted-json.ts'
 
 /** The least and the most that a number may be. */
 export interface IntegerRange {
@@ -154,15 +153,6 @@ export class ApiFields {
 /** Whether a value of JSON is an object. */
 export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-/** A value as it stood in the request, cut short when it is long. */
-export function quote(value: unknown): string {
-  // A number that became Infinity when it was parsed has no other JSON than null.
-  if (typeof value === 'number') return String(value)
-  const text =
-    JSON.stringify(typeof value === 'string' ? value.slice(0, QUOTED_CHARACTERS_MAX + 1) : value) ?? 'nothing'
-  return text.length > QUOTED_CHARACTERS_MAX ? `${text.slice(0, QUOTED_CHARACTERS_MAX)}…` : text
 }
 
 function listNames(names: readonly string[], word = 'and'): string {

@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer'
 import type { RecordHeader, RecordReader } from '../record/record-batch.ts'
-import { nestsTooDeep } from './api-body.ts'
+import { nestsTooDeep } from '../base/untrusted-json.ts'
 
 /** How keys and values are shown: as they are, as text where they are text, or as base64. */
 export const VALUE_FORMATS = ['auto', 'text', 'base64'] as const

@@ -1,10 +1,11 @@
+import { quote } from '../../base/untrusted-json.ts'
 import { BASE64_SLACK_BYTES, decodeBase64 } from '../../base/base64.ts'
 import { viewBytes } from '../../base/bytes.ts'
 import { isTopicName } from '../../base/topic-name.ts'
 import { Fields, PARTITION_RANGE } from './fields.ts'
 import { asciiBytes, JsonCursor } from './json-cursor.ts'
 import { BATCHES_PER_REQUEST_MAX } from './limits.ts'
-import { parsePayload, quote, refuse } from './payload.ts'
+import { parsePayload, refuse } from './payload.ts'
 import { TurnArena } from './turn-arena.ts'
 
 // Nearly all PRODUCE_BATCHES payloads look like this, give or take the order and the white space:

@@ -1,6 +1,7 @@
+import { quote } from '../../base/untrusted-json.ts'
 import type { BrokerError } from '../../base/broker-error.ts'
 import { isTopicName, TOPIC_NAME_RULE } from '../../base/topic-name.ts'
-import { quote, refuse } from './payload.ts'
+import { refuse } from './payload.ts'
 import type { OperationName, TopicConfigText, TopicPartitions } from './wire.ts'
 
 export interface IntegerRange {

@@ -1,3 +1,4 @@
+import { quote } from '../../base/untrusted-json.ts'
 import { BASE64_SLACK_BYTES, countEncodedCharacters, decodeBase64 } from '../../base/base64.ts'
 import { viewBytes } from '../../base/bytes.ts'
 import type { ViewedBytes } from '../../base/bytes.ts'
@@ -6,7 +7,7 @@ import type { RecordHeader } from '../../record/record-batch.ts'
 import { Fields } from './fields.ts'
 import { countHeadersJsonBytes } from './headers-json.ts'
 import { RECORD_TEXT_BYTES_MAX, RECORDS_PER_REQUEST_MAX } from './limits.ts'
-import { parsePayload, quote, refuse } from './payload.ts'
+import { parsePayload, refuse } from './payload.ts'
 import { ProduceRequest } from '../../broker/produce-request.ts'
 import { RecordScanner } from './record-scanner.ts'
 

@@ -1,5 +1,5 @@
+import { quote } from '../../../base/untrusted-json.ts'
 import { BrokerError } from '../../../base/broker-error.ts'
-import { quote } from '../payload.ts'
 import type { Operation } from '../context.ts'
 import { PARTITION_RANGE } from '../fields.ts'
 import { findGroup } from '../../../broker/group-details.ts'

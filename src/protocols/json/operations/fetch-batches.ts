@@ -1,3 +1,4 @@
+import { quote } from '../../../base/untrusted-json.ts'
 import { BrokerError } from '../../../base/broker-error.ts'
 import type { BufferPool } from '../../../base/buffer-pool.ts'
 import type { Broker } from '../../../broker/broker.ts'
@@ -18,7 +19,7 @@ import {
   PARTITIONS_PER_REQUEST_MAX,
 } from '../limits.ts'
 import type { OperationMeter } from '../meters.ts'
-import { parsePayload, quote, refuse } from '../payload.ts'
+import { parsePayload, refuse } from '../payload.ts'
 import type { WireErrorCode } from '../wire.ts'
 import { FRAME_TYPES } from '../wire.ts'
 

@@ -1,3 +1,4 @@
+import { quote } from '../../../base/untrusted-json.ts'
 import { BrokerError } from '../../../base/broker-error.ts'
 import type { Broker } from '../../../broker/broker.ts'
 import type { Assignment } from '../../../groups/assignment.ts'
@@ -8,7 +9,6 @@ import type { InGroup } from '../../../groups/coordinator.ts'
 import { isRefusal } from '../../../groups/outcome.ts'
 import type { Operation } from '../context.ts'
 import type { Fields } from '../fields.ts'
-import { quote } from '../payload.ts'
 import type { TopicPartitions } from '../wire.ts'
 
 const GENERATION_RANGE = { min: JOIN_EPOCH, max: 0x7fffffff }
