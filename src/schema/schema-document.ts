@@ -282,7 +282,7 @@ function parseRoot(text: string): SchemaNode {
     root = parseGuardedJson(Buffer.from(text), { ...SCHEMA_LIMITS, keysMax: SCHEMA_LIMITS.valuesMax })
   } catch (error) {
     if (!(error instanceof JsonFault)) throw error
-    if (error.reason !== 'parse') throw new SchemaRefused('', error.message)
+    if (error.reason !== 'parse') throw refuseUnread(error.message)
     isJson = false
   }
   // Also in JSON that can be parsed: the same member twice is a mistake in a schema.
@@ -296,6 +296,13 @@ function parseRoot(text: string): SchemaNode {
   if (typeof root !== 'boolean' && !isSchemaObject(root))
     throw new SchemaRefused('', 'a schema is an object, true or false')
   return root
+}
+
+/** What is too large or too deep is not gone through once more to find the place. */
+function refuseUnread(message: string): SchemaRefused {
+  const refusal = new SchemaRefused('', message)
+  refusal.place = { line: 1, column: 1 }
+  return refusal
 }
 
 function findDraft(root: SchemaNode, wanted: Draft | undefined): Draft {
