@@ -36,12 +36,12 @@ test('a first start by the defaults', () => {
 
   JSON   localhost:7070  the protocol of docs/protocol-json.md
   Kafka  localhost:9092  Kafka's clients: docs/protocol-kafka.md
-  HTTP   http://localhost:8080  /healthz  /readyz  /metrics
+  HTTP   http://localhost:8080  /api/v1  /healthz  /readyz  /metrics
   Data   ./data  new, no topics yet
   Flush  always  a record is on stable storage before it is acknowledged
 
   Every machine that reaches this one may read and write, without a password.
-  For this machine only:  CAFELOG_TCP_ADDR=localhost:7070 CAFELOG_KAFKA_ADDR=localhost:9092
+  For this machine only:  CAFELOG_TCP_ADDR=localhost:7070 CAFELOG_KAFKA_ADDR=localhost:9092 CAFELOG_HTTP_ADDR=localhost:8080
 
   Try, in a second terminal:
     ./brokerctl topic create orders --partitions 3
@@ -64,9 +64,12 @@ test('what was found in the data directory', () => {
 })
 
 test('a broker for this machine only needs no warning', () => {
-  const text = banner({ environment: { CAFELOG_TCP_ADDR: '127.0.0.1:7070', CAFELOG_KAFKA_ADDR: '[::1]:9092' } })
+  const others = { CAFELOG_TCP_ADDR: '127.0.0.1:7070', CAFELOG_KAFKA_ADDR: '[::1]:9092' }
+  const text = banner({ environment: { ...others, CAFELOG_HTTP_ADDR: 'localhost:8080' } })
   expect(text).toContain('JSON   localhost:7070')
   expect(text).not.toContain('password')
+  expect(banner({ environment: { ...others, CAFELOG_TOKEN: 'a-token-of-some-length' } })).not.toContain('password')
+  expect(banner({ environment: others })).toContain('For this machine only:  CAFELOG_HTTP_ADDR=localhost:8080\n')
 })
 
 test('the commands name the broker when it is not where brokerctl looks', () => {

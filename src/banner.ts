@@ -28,7 +28,7 @@ export function formatBanner(
   const facts = [
     ['JSON', colors.cyan(json), 'the protocol of docs/protocol-json.md'],
     ['Kafka', colors.cyan(reachable(broker.addresses.kafka)), "Kafka's clients: docs/protocol-kafka.md"],
-    ['HTTP', colors.cyan(http), '/healthz  /readyz  /metrics'],
+    ['HTTP', colors.cyan(http), '/api/v1  /healthz  /readyz  /metrics'],
     ['Data', config.dataDirectory, formatReport(broker.report)],
     ['Flush', config.flushPolicy.kind, describeFlushPolicy(config.flushPolicy)],
   ]
@@ -41,6 +41,9 @@ export function formatBanner(
   const open = [
     ...(isLoopback(config.tcpAddress) ? [] : [[SETTINGS.tcpAddress.variable, broker.addresses.json.port]]),
     ...(isLoopback(config.kafkaAddress) ? [] : [[SETTINGS.kafkaAddress.variable, broker.addresses.kafka.port]]),
+    ...(isLoopback(config.httpAddress) || config.token !== null
+      ? []
+      : [[SETTINGS.httpAddress.variable, broker.addresses.http.port]]),
   ]
   if (open.length > 0) {
     const onlyHere = open.map(([variable, port]) => `${variable}=localhost:${port}`).join(' ')
