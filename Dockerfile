@@ -14,13 +14,18 @@ COPY configs configs
 COPY client client
 COPY cli cli
 COPY src src
-RUN npm run build
+# Nothing in the image reads source maps.
+RUN npm run build && find dist/bin -name '*.map' -delete
 
-# What the programs need beside them, without compilers and tests.
+# What the programs need beside them, without compilers and tests; and of that only what Node runs here, which is little more
+# than half: no types, maps and pages to read, no modules for bundlers, no native code for other C libraries.
 FROM node:22-slim AS modules
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
-RUN npm ci --omit=dev --ignore-scripts
+RUN npm ci --omit=dev --ignore-scripts \
+ && find node_modules -type f \( -name '*.map' -o -name '*.md' -o -name '*.ts' -o -name '*.mts' -o -name '*.cts' \
+      -o -name '*.musl.node' \) -delete \
+ && rm -rf node_modules/@opentelemetry/*/build/esm node_modules/@opentelemetry/*/build/esnext
 
 FROM node:22-slim
 LABEL org.opencontainers.image.title="CafeLog" \

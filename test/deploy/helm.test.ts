@@ -4,6 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { parse, parseAllDocuments } from 'yaml'
+import { startWholeBroker } from '../support/start-broker.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
 const CHART = join(ROOT, 'deploy/helm/cafelog')
@@ -53,6 +54,20 @@ test('the version of the image is that of the package, and the alerts are those 
   expect(read('alerts.yml')).toBe(readFileSync(join(ROOT, 'deploy/prometheus/alerts.yml'), 'utf8'))
 })
 
+test('a broker answers what the probes ask', async () => {
+  const paths = [...read('templates/statefulset.yaml').matchAll(/httpGet: \{ path: (\S+), port: http \}/g)]
+  expect(paths.map(([, path]) => path)).toEqual(['/livez', '/readyz', '/livez'])
+  const broker = await startWholeBroker()
+  try {
+    for (const [, path] of paths) {
+      const answer = await fetch(`http://127.0.0.1:${broker.httpPort}${path}`)
+      expect([path, answer.status]).toEqual([path, 200])
+    }
+  } finally {
+    await broker.stop()
+  }
+})
+
 testWithHelm('helm lint finds nothing', () => {
   const { status, stdout } = helm('lint', '--strict', CHART)
   expect({ status, output: status === 0 ? '' : stdout }).toEqual({ status: 0, output: '' })
@@ -80,6 +95,28 @@ testWithHelm('what a flag stands for is there with it, and not without', () => {
   const kinds = ['NetworkPolicy', 'PodDisruptionBudget', 'PrometheusRule', 'ServiceMonitor']
   expect([...all.keys()].toSorted()).toEqual([...always, ...kinds].toSorted())
   expect(all.get('PrometheusRule').spec).toEqual(parse(read('alerts.yml')))
+})
+
+testWithHelm('every flag goes with every other one, and with values that are not the defaults', () => {
+  const others = [
+    'image.tag=1.2.3,persistence.storageClass=fast,service.type=LoadBalancer,kafkaAdvertised=kafka.example.com:9092',
+    'imagePullSecrets[0].name=key,nodeSelector.disk=ssd,networkPolicy.from[0].podSelector.matchLabels.app=shop',
+  ]
+  for (let bits = 0; bits < 2 ** FLAGS.length; bits++) {
+    const on = FLAGS.filter((_flag, index) => (bits & (1 << index)) !== 0)
+    const flags = FLAGS.map((flag) => `${flag}.enabled=${on.includes(flag)}`).join(',')
+    const manifests = render('--set', [flags, ...(bits % 2 === 0 ? [] : others)].join(','))
+    for (const flag of FLAGS) {
+      const kind = flag.slice(0, 1).toUpperCase() + flag.slice(1)
+      expect(manifests.has(kind), `${kind} with ${on.join(' ')}`).toBe(on.includes(flag))
+    }
+    const { spec } = manifests.get('StatefulSet').spec.template
+    expect(spec.securityContext.runAsNonRoot).toBe(true)
+    expect(spec.containers[0].image).toMatch(/^cafelog:\d+\.\d+\.\d+$/)
+  }
+  const all = FLAGS.map((flag) => `${flag}.enabled=true`).join(',')
+  const { status, stdout } = helm('lint', '--strict', CHART, '--set', [all, ...others].join(','))
+  expect({ status, output: status === 0 ? '' : stdout }).toEqual({ status: 0, output: '' })
 })
 
 testWithHelm.each(['image.tag=latest', 'persistence.size=ten', 'settings.CAFELOG_TCP_ADDR=:1', 'replicas=3'])(
