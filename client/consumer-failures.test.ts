@@ -2,7 +2,9 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { ClientWorld, listen, numbers, soon, take } from '../test/support/client-world.ts'
 import type { CafeLogClient, ConsumerOptions } from './client.ts'
 import { DEAD_LETTER_HEADERS } from './client.ts'
+import { openConnection } from './json-connection.ts'
 import type { Message } from './message.ts'
+import { call } from './operations.ts'
 
 let world: ClientWorld
 let client: CafeLogClient
@@ -151,6 +153,31 @@ test('a dead letter that fails again goes on counting', async () => {
   const [letter] = await readAll('again', 0)
   expect(letter.headers.filter(({ key }) => key === DEAD_LETTER_HEADERS.attempts)).toHaveLength(1)
   expect(letter.header(DEAD_LETTER_HEADERS.attempts)).toBe('3')
+})
+
+test('a dead letter that is redriven comes to its group again, and counts on when it fails again', async () => {
+  await world.produce('one', 0, ['bad'])
+  await using consumer = client.consumer({ ...OPTIONS, deadLetter: { attempts: 1 } })
+  const seen: (string | undefined)[] = []
+  const running = consumer.run({
+    eachMessage: (message) => {
+      seen.push(message.header('cafelog-redrive-count'))
+      throw new Error('bad')
+    },
+  })
+  await soon(async () => expect(await readAll('g.dlq', 0)).toHaveLength(1))
+  const connection = await openConnection({ host: '127.0.0.1', port: world.broker.ports.json })
+  await call(connection, 'REDRIVE', { topic: 'g.dlq' })
+  await soon(async () => expect(await readAll('g.dlq', 0)).toHaveLength(2))
+  const { topics, letters } = await call(connection, 'LIST_DEAD_LETTERS', { topic: 'g.dlq', group: 'g' })
+  expect(topics).toMatchObject([{ open: 1, redriven: 1 }])
+  expect(letters).toMatchObject([
+    { id: '0@1', reason: 'handler-failed', origin: 'one/0@1', attempts: 2, redriveCount: 1 },
+  ])
+  expect(seen).toEqual([undefined, '1'])
+  connection.close()
+  await consumer.close()
+  await running
 })
 
 test('a message whose dead letter is refused is not processed', async () => {
