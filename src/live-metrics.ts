@@ -39,7 +39,7 @@ export function collectFromState(metrics: Metrics, state: LiveState): void {
     for (const log of engine.partitions()) {
       const partition = String(log.partition)
       emit(log.appendedRecords, log.topic, partition, 'in')
-      emit(log.readRecords, log.topic, partition, 'out')
+      emit(log.deliveredRecords, log.topic, partition, 'out')
     }
   }
   metrics.logStartOffset.collect = (emit) => {

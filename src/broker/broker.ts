@@ -17,6 +17,7 @@ import { BatchIntake } from './batch-intake.ts'
 import { checkBatch } from './check-batch.ts'
 import type { AcceptedSchedules, DelayQueue, NewSchedule } from '../delay/delay-queue.ts'
 import type { Schedule } from '../delay/schedule-rows.ts'
+import { countRecords } from './count-records.ts'
 import { DelayedProduce } from './delayed-produce.ts'
 import { findDueFault } from './delayed-records.ts'
 import type { DividedBatch } from './delayed-records.ts'
@@ -287,8 +288,12 @@ export class Broker {
   fetch(request: FetchRequest, done: (error: Error | undefined, answer: FetchAnswer) => void): RunningFetch {
     const log = this.getLog(request.topic, request.partition)
     const { bytesMax, bytesMin, waitMs, isolation } = request
-    const wish = { log, fromOffset: resolveOffset(log, request), bytesMax, bytesMin, waitMs, isolation }
-    return this.#waiting.start(wish, (error, batches) => done(error, { log, fromOffset: wish.fromOffset, batches }))
+    const fromOffset = resolveOffset(log, request)
+    const wish = { log, fromOffset, bytesMax, bytesMin, waitMs, isolation }
+    return this.#waiting.start(wish, (error, batches) => {
+      log.deliveredRecords += countRecords(batches.bytes, fromOffset)
+      done(error, { log, fromOffset, batches })
+    })
   }
 
   /**

@@ -1,6 +1,7 @@
 import type { Clock } from '../base/clock.ts'
 import type { Isolation, PartitionLog, ReadBatches } from '../log/log-engine.ts'
 import type { Tracer } from '../tracing/tracer.ts'
+import { countRecords } from './count-records.ts'
 import type { LogWatch } from './log-watches.ts'
 import type { Turns } from './turns.ts'
 
@@ -105,6 +106,7 @@ export class MultiFetch {
       this.#outgoing.reserveOutput(-bytesMax * outputPerByte)
       if (this.#isAbandoned || !this.#mayWait || this.#isEnough(readings)) {
         if (this.#news.tracer !== undefined) this.#trace(this.#news.tracer, startedAtMs, readings)
+        this.#count(readings)
         return readings
       }
       for (const { batches } of readings) batches?.release()
@@ -123,6 +125,13 @@ export class MultiFetch {
   abandon(): void {
     this.#isAbandoned = true
     this.stopWaiting()
+  }
+
+  #count(readings: readonly PartitionReading[]): void {
+    for (const [index, { log, batches }] of readings.entries()) {
+      if (log === undefined || batches === undefined) continue
+      log.deliveredRecords += countRecords(batches.bytes, this.#wish.partitions[index].fetchOffset)
+    }
   }
 
   #trace(tracer: Tracer, startedAtMs: number, readings: readonly PartitionReading[]): void {

@@ -16,6 +16,7 @@ function makeLog() {
     lastStableOffset: 0,
     leaderEpoch: 0,
     sizeBytes: 0,
+    deliveredRecords: 0,
     segmentCount: 1,
     failure: undefined,
     append: () => 0,

@@ -113,6 +113,8 @@ export interface PartitionLog {
   readonly segmentCount: number
   /** Why nothing can be written until the broker was started anew; undefined while all is well. */
   readonly failure: Error | undefined
+  /** Records that clients were given since the start; whoever gives them adds to it. For the metrics. */
+  deliveredRecords: number
 
   /**
    * Takes one record batch with room for `recordCount` records, sets its base offset and leader epoch in place, and returns

@@ -7,7 +7,6 @@ import {
   getBaseOffset,
   getBatchBytes,
   getLastOffsetDelta,
-  getRecordCount,
   isControlBatch,
 } from '../record/record-batch.ts'
 import type { LogContext } from './log-context.ts'
@@ -56,9 +55,6 @@ interface ReadStart extends Place {
 
 /** Reads one partition's log. Every batch's checksum is compared before it is given to anyone. */
 export class LogReader {
-  /** Counters for the metrics, since the start. */
-  readRecords = 0
-  readBytes = 0
   readonly #context: LogContext
   readonly #log: ReadableLog
 
@@ -250,7 +246,6 @@ export class LogReader {
     }
     let at = 0
     let offset = start.baseOffset
-    let records = Math.min(0, start.baseOffset - fromOffset)
     let fault: string | undefined
     while (at + BATCH_HEADER_BYTES <= count && offset < endOffset) {
       const bytes = getBatchBytes(buffer, at)
@@ -263,7 +258,6 @@ export class LogReader {
         offset = baseOffset + getLastOffsetDelta(buffer, at) + 1
       }
       if (fault !== undefined) break
-      records += getRecordCount(buffer, at)
       at += bytes
     }
     if (at > 0) {
@@ -271,8 +265,6 @@ export class LogReader {
         { offset: start.baseOffset, segment, position },
         { offset, segment, position: position + at },
       ]
-      this.readBytes += at
-      this.readRecords += Math.max(0, records)
       const buffers = this.#context.buffers
       return done(undefined, { bytes: buffer.subarray(0, at), release: () => buffers.giveBack(buffer) })
     }

@@ -64,6 +64,7 @@ export class SegmentPartitionLog implements PartitionLog, ReadableLog {
   failure: Error | undefined
   /** Counters for the metrics, since the start. */
   appendedRecords = 0
+  deliveredRecords = 0
   appendedBytes = 0
   readonly deletedBytes: Record<RetentionReason, number> = { time: 0, size: 0, manual: 0 }
 
@@ -151,12 +152,6 @@ export class SegmentPartitionLog implements PartitionLog, ReadableLog {
   }
   get segments(): readonly Segment[] {
     return this.#segments
-  }
-  get readRecords(): number {
-    return this.#reader.readRecords
-  }
-  get readBytes(): number {
-    return this.#reader.readBytes
   }
   get config(): LogConfig {
     return this.#config

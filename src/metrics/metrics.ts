@@ -46,7 +46,7 @@ export class Metrics {
   /** Live. topic, partition, direction `in` | `out` */
   readonly messages = this.#counters(
     'cafelog_messages_total',
-    'Records appended to a partition (in) and delivered from it (out)',
+    'Records appended to a partition (in) and given to clients from it (out)',
     ['topic', 'partition', 'direction'],
   )
   /** protocol, endpoint, direction `in` | `out` */

@@ -65,6 +65,9 @@ test('a thousand waiting FETCHes leave the processor alone, and one PRODUCE answ
   // What waits out its time would come after seconds.
   expect(percentile(lasts, 1)).toBeLessThan(1_000)
   await parked(0)
+  // Each got every record, though the broker has read them once for all.
+  const delivered = await broker.metric('cafelog_messages_total', 'topic="crowd",partition="0",direction="out"')
+  expect(delivered).toBe(connections * pipelined * rounds)
   for (const waiting of clients) waiting.close()
 })
 
