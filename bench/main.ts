@@ -12,6 +12,7 @@ import { measureFetch } from './experiments/fetch.ts'
 import { measureKafka } from './experiments/kafka.ts'
 import { measureProduce } from './experiments/produce.ts'
 import { measureReadLog } from './experiments/read-log.ts'
+import { measureSchema } from './experiments/schema.ts'
 import { measureScrape } from './experiments/scrape.ts'
 import { measureStart } from './experiments/start-up.ts'
 import { measureTenMillionWaiting, measureWaiting } from './experiments/waiting.ts'
@@ -30,6 +31,7 @@ const EXPERIMENTS: Readonly<Record<string, (context: BenchContext) => Promise<Ex
   kafka: measureKafka,
   client: measureClients,
   scrape: measureScrape,
+  schema: measureSchema,
   delay: measureDelay,
   waiting: measureWaiting,
   'waiting-10m': measureTenMillionWaiting,

@@ -142,7 +142,7 @@ export class TopicSchemas {
       current.draft === compiled.draft
     if (isSame) return { version: current.version, isNew: false }
     if (isTrial) return { version: (current?.version ?? 0) + 1, isNew: true }
-    const version = await this.#add(topic, { text: wish.text, mode: wish.mode, draft: compiled.draft })
+    const version = await this.#add(topic, { text: wish.text, mode: wish.mode, draft: compiled.draft }, compiled)
     return { version, isNew: true }
   }
 
@@ -150,7 +150,7 @@ export class TopicSchemas {
   async unset(topic: Topic): Promise<boolean> {
     const current = this.versions(topic).at(-1)
     if (current?.text === undefined) return false
-    await this.#add(topic, { text: undefined, mode: current.mode, draft: current.draft })
+    await this.#add(topic, { text: undefined, mode: current.mode, draft: current.draft }, undefined)
     return true
   }
 
@@ -163,7 +163,11 @@ export class TopicSchemas {
     if (keys.length > 0) await this.#store.commit(keys.map((key) => ({ table: 'schemas', key, value: undefined })))
   }
 
-  async #add(topic: Topic, what: Pick<SchemaVersion, 'text' | 'mode' | 'draft'>): Promise<number> {
+  async #add(
+    topic: Topic,
+    what: Pick<SchemaVersion, 'text' | 'mode' | 'draft'>,
+    compiled: CompiledSchema | undefined,
+  ): Promise<number> {
     const list = this.#listOf(topic.name, topic.id)
     const version: SchemaVersion = { version: (list.at(-1)?.version ?? 0) + 1, ...what, setAtMs: this.#clock.now() }
     const outdated = list.slice(0, Math.max(0, list.length + 1 - VERSIONS_MAX))
@@ -180,11 +184,11 @@ export class TopicSchemas {
       list.splice(list.indexOf(version), 1)
       throw error
     }
-    if (list.at(-1) === version) this.#activate(topic.name, version)
+    if (list.at(-1) === version) this.#activate(topic.name, version, compiled)
     return version.version
   }
 
-  #activate(topicName: string, version: SchemaVersion | undefined): void {
+  #activate(topicName: string, version: SchemaVersion | undefined, compiled?: CompiledSchema): void {
     if (version?.text === undefined) {
       this.#active.delete(topicName)
       return
@@ -194,7 +198,7 @@ export class TopicSchemas {
     this.#active.set(topicName, {
       version: version.version,
       mode: version.mode,
-      compiled: new CompiledSchema(version.text, version.draft),
+      compiled: compiled ?? new CompiledSchema(version.text, version.draft),
       setAtMs: version.setAtMs,
       counts,
     })
