@@ -16,9 +16,12 @@ import { median } from '../statistics.ts'
 const TOPIC = 'bench'
 const RECORDS = 10
 const BATCHES_PER_TURN = 20
-const TURNS_PER_BLOCK = 25
-const BLOCKS = 400
-const WARM_UP_BLOCKS = 40
+const TURNS_PER_BLOCK = 5
+/** So many that the noise of the machine, which is larger than what is looked for, does not show in the median. */
+const BLOCKS = 4_000
+const WARM_UP_BLOCKS = 400
+/** Tracing that is on is looked at in every so many blocks: it takes longer, and shows at once. */
+const ON_EVERY = 10
 
 const builder = new RecordBatchBuilder()
 const waiter: AppendWaiter = { appended() {} }
@@ -70,21 +73,29 @@ const batches = Array.from({ length: BATCHES_PER_TURN }, makeBatch)
 for (const { tester } of ways) await tester?.broker.topics.create({ name: TOPIC, partitionCount: 1 })
 
 const times: number[][] = ways.map(() => [])
+/** Of the time of the first way in the same block. */
+const ratios: number[][] = ways.map(() => [])
 for (let block = 0; block < WARM_UP_BLOCKS + BLOCKS; block++) {
+  const count = block % ON_EVERY === 0 ? ways.length : 2
+  const took: number[] = []
   // Each block begins with another one, so that none always follows the same.
-  for (let turn = 0; turn < ways.length; turn++) {
-    const index = (block + turn) % ways.length
+  for (let turn = 0; turn < count; turn++) {
+    const index = (block + Math.floor(block / ON_EVERY) + turn) % count
     const { append, tester = plain } = ways[index]
-    const ms = await timeBlock(append, tester.broker)
-    if (block >= WARM_UP_BLOCKS) times[index].push(ms)
+    took[index] = await timeBlock(append, tester.broker)
+  }
+  if (block < WARM_UP_BLOCKS) continue
+  for (const [index, ms] of took.entries()) {
+    times[index].push(ms)
+    ratios[index].push(ms / took[0])
   }
 }
 for (const { tester } of ways) await tester?.stop()
 
 const perBatch = (ms: number) => (ms * 1e6) / (BATCHES_PER_TURN * TURNS_PER_BLOCK)
 const rows = ways.map(({ name }, index) => {
-  const ratios = times[index].map((ms, block) => ms / times[0][block]).toSorted((one, other) => one - other)
-  const quarter = (share: number) => `${((ratios[Math.floor(ratios.length * share)] - 1) * 100).toFixed(2)} %`
+  const sorted = ratios[index].toSorted((one, other) => one - other)
+  const quarter = (share: number) => `${((sorted[Math.floor(sorted.length * share)] - 1) * 100).toFixed(2)} %`
   return [name, perBatch(median(times[index])).toFixed(0), quarter(0.5), `${quarter(0.25)} to ${quarter(0.75)}`]
 })
 console.log(

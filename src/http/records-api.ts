@@ -42,7 +42,8 @@ async function produce({ broker, params, headers, bytes }: ApiCall, parser: Reco
 
 /** The trace that the request belongs to (W3C Trace Context), as headers of a record; none if there is none. */
 function readContext({ [TRACEPARENT]: parent, [TRACESTATE]: state }: IncomingHttpHeaders): readonly RecordHeader[] {
-  if (typeof parent !== 'string' || parseTraceParent(parent) === undefined) return []
-  const context = [{ key: TRACEPARENT, value: Buffer.from(parent) }]
+  const value = typeof parent === 'string' ? Buffer.from(parent) : undefined
+  if (value === undefined || parseTraceParent(value) === undefined) return []
+  const context = [{ key: TRACEPARENT, value }]
   return typeof state === 'string' ? [...context, { key: TRACESTATE, value: Buffer.from(state) }] : context
 }

@@ -89,7 +89,7 @@ function apiOf(provider: BasicTracerProvider): OpenTelemetryApi {
         carrier['traceparent'] = `00-${traceId}-${spanId}-01`
       },
       extract(context, carrier) {
-        const parent = parseTraceParent(carrier['traceparent'])
+        const parent = parseTraceParent(Buffer.from(carrier['traceparent'] ?? ''))
         if (parent === undefined) return context
         return trace.setSpanContext(contextOf(context), { ...parent, traceFlags: 1, isRemote: true })
       },
