@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs'
 import { isatty } from 'node:tty'
+import { setFlagsFromString } from 'node:v8'
 import type { Logger as PinoLogger } from 'pino'
 import { formatBanner } from './banner.ts'
 import { systemClock } from './base/clock.ts'
@@ -74,6 +75,16 @@ async function start(args: readonly string[]): Promise<void> {
     else if (!broker.isStopping) void reloadTopics(broker, logger)
   })
   announce(broker, config, logger)
+  keepHeapSmall()
+}
+
+/**
+ * Has V8 collect the old generation when it has grown by half. By itself it waits until it is several times what is in use: after
+ * a million delayed records were taken, 60 MB of the process were garbage. As much work is done with it as without. What V8
+ * compiled at build time is only good for the settings of then, so this comes last.
+ */
+function keepHeapSmall(): void {
+  setFlagsFromString('--heap-growing-percent=50')
 }
 
 /** Tracing if it is wanted. Its library is loaded only then: that takes a tenth of a second. */

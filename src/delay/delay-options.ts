@@ -17,7 +17,7 @@ export interface DelayOptions {
 }
 
 export const DELAY_DEFAULTS: DelayOptions = {
-  nearMax: 65_536,
+  nearMax: 16_384,
   batchRecordsMax: 250,
   batchBytesMax: 1024 * 1024,
   batchesOnTheirWayMax: 8,

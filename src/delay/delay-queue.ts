@@ -135,7 +135,7 @@ export class DelayQueue {
     if (origin !== undefined && this.#batches.find(origin) !== undefined) return
     throw new BrokerError(
       'POLICY_VIOLATION',
-      `Cannot delay ${recordCount} more records of topic "${name}": ${count} are waiting, at most ${delayRecordsMax} may (cafelog.delay.max.records)`,
+      `Cannot delay ${recordCount} more ${recordCount === 1 ? 'record' : 'records'} of topic "${name}": ${count} are waiting, at most ${delayRecordsMax} may (cafelog.delay.max.records)`,
     )
   }
 
@@ -150,11 +150,19 @@ export class DelayQueue {
     const topic = this.#state.topicOf(name)
     const { ids, changes: idChanges, stored: idsStored } = this.#ids.take(records.length)
     const acceptedAtMs = clock.now()
-    const schedules = records.map((record, index) => ({ ...record, id: ids[index], topic: name, acceptedAtMs }))
+    // Without their bytes, which are in the rows.
+    const schedules = records.map(({ partition, dueAtMs }, index) => ({
+      partition,
+      dueAtMs,
+      id: ids[index],
+      topic: name,
+    }))
     topic.count += schedules.length
     const changes: StoreChange[] = [...idChanges, countRow(name, topic.count)]
     if (origin !== undefined) changes.push(...this.#batches.changesFor(origin))
-    for (const schedule of schedules) changes.push(...rowsOf(schedule))
+    for (const [index, { batch }] of records.entries()) {
+      changes.push(...rowsOf({ ...schedules[index], acceptedAtMs, batch }))
+    }
     const stored = store.commit(changes).then(
       () => {
         idsStored()
