@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs'
+import { open } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { FRAME_TYPES } from '../../src/protocols/json/wire.ts'
@@ -16,6 +17,7 @@ const RATE = 1000
 const RECORDS_OF_A_REQUEST = 50
 const AHEAD_MS = 2000
 const SPREAD_MS = 2000
+const SYNC_PAUSE_MS = 50
 const KILLS = 5
 const TOPIC = 'delayed'
 
@@ -24,18 +26,22 @@ interface Punctuality {
   readonly records: readonly number[]
   /** The same of a timer of this process for the same moment. */
   readonly timers: readonly number[]
+  /** Milliseconds that a write of 4 KiB and its sync took on the same disk meanwhile, ascending. */
+  readonly syncs: readonly number[]
 }
 
 /**
  * How punctual delayed records are: at a thousand a second, received by a client that waits for them, beside a bare timer of
- * Node.js for each of the same moments; and with random due times through all doors while the broker is killed five times.
+ * Node.js for each of the same moments and the syncs that the disk can do; and with random due times through all doors while the broker is killed five times.
  */
 export async function measureDelay(context: BenchContext): Promise<ExperimentResult> {
   const broker = cafeLog('always')
   if (broker.missing !== undefined) return skipped(broker.missing)
   const seconds = context.isQuick ? 6 : 60
   context.note(`delay, ${RATE} records a second for ${seconds} s`)
-  const { records, timers } = await withServer(context, broker, ({ port }) => measurePunctuality(port, seconds))
+  const { records, timers, syncs } = await withServer(context, broker, ({ port, directory }) =>
+    measurePunctuality(port, seconds, directory),
+  )
   const count = context.isQuick ? 10_000 : 100_000
   context.note(`delay, ${count} records within ${seconds} s, ${KILLS} kills`)
   const kills = await measureKills(count, seconds * 1000)
@@ -46,6 +52,7 @@ export async function measureDelay(context: BenchContext): Promise<ExperimentRes
     rows: [
       row(`${formatCount(RATE)} due a second, until a client has them`, records),
       row('yardstick: a timer of Node.js for each of these moments', timers),
+      row('yardstick: to write 4 KiB to the same disk and sync, meanwhile', syncs),
       row(`due within ${seconds} s, ${KILLS} kills: until stored, due while the broker was up`, kills.latenessWhileUp),
       row('the same, all: those due while it was down come after its start', kills.lateness),
     ],
@@ -96,7 +103,7 @@ function row(name: string, sorted: readonly number[]): string[] {
 /** Unix milliseconds, with a fraction. */
 const wallClock = () => performance.timeOrigin + performance.now()
 
-async function measurePunctuality(port: number, seconds: number): Promise<Punctuality> {
+async function measurePunctuality(port: number, seconds: number, directory: string): Promise<Punctuality> {
   const sender = await PlainConnection.open(port)
   const receiver = await PlainConnection.open(port)
   await sender.request(FRAME_TYPES.CREATE_TOPIC, { topic: TOPIC, partitions: 1 })
@@ -122,16 +129,29 @@ async function measurePunctuality(port: number, seconds: number): Promise<Punctu
       const moments = Array.from({ length: RECORDS_OF_A_REQUEST }, () =>
         Math.ceil(wallClock() + AHEAD_MS + Math.random() * SPREAD_MS),
       )
-      for (const moment of moments) setTimeout(() => timers.push(wallClock() - moment), moment - wallClock())
+      for (const moment of moments) setTimeout(() => timers.push(wallClock() - moment), Math.ceil(moment - wallClock()))
       const waiting = moments.map((dueAt) => ({ value: Buffer.from(String(dueAt)).toString('base64'), dueAt }))
       await sender.request(FRAME_TYPES.PRODUCE, { topic: TOPIC, partition: 0, records: waiting })
     }
   }
-  await Promise.all([send(), receive()])
+  const syncs: number[] = []
+  const sync = async () => {
+    const file = await open(join(directory, 'yardstick'), 'a')
+    const bytes = Buffer.alloc(4096)
+    while (records.length < total) {
+      const beganAt = performance.now()
+      await file.write(bytes)
+      await file.datasync()
+      syncs.push(performance.now() - beganAt)
+      await pause(SYNC_PAUSE_MS)
+    }
+    await file.close()
+  }
+  await Promise.all([send(), receive(), sync()])
   sender.close()
   receiver.close()
   const ascending = (values: readonly number[]) => values.toSorted((a, b) => a - b)
-  return { records: ascending(records), timers: ascending(timers) }
+  return { records: ascending(records), timers: ascending(timers), syncs: ascending(syncs) }
 }
 
 async function measureKills(records: number, withinMs: number): Promise<DelayedReport> {
