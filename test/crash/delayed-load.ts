@@ -82,8 +82,10 @@ export async function runDelayedLoad(broker: RestartedBroker, options: DelayedLo
     const records = Math.floor((options.records * (index + 1)) / count) - Math.floor((options.records * index) / count)
     return send(broker, makeRequests(name, { ...options, records }, sent), options.kafkajs ?? '')
   })
-  await Promise.all(sending)
+  // Whatever happens to them, no broker is started any more once this is over.
+  const results = await Promise.allSettled(sending)
   const outages = await killing
+  for (const result of results) if (result.status === 'rejected') throw result.reason
   await waitUntilDelivered(broker)
   return check(broker, sent, outages)
 }
