@@ -1,9 +1,6 @@
-import type { Broker } from '../broker/broker.ts'
-import type { SchemaVersion } from '../broker/topic-schemas.ts'
-import { compileSchema, SCHEMA_MODES } from '../broker/topic-schemas.ts'
+import { declaredIn, describeVersion, readDraft, TRIED_RECORDS, trySchema } from '../broker/schema-answers.ts'
+import { SCHEMA_MODES } from '../broker/topic-schemas.ts'
 import type { Topic } from '../broker/topics.ts'
-import type { Draft } from '../schema/schema-document.ts'
-import { DRAFTS, parseDraft } from '../schema/schema-document.ts'
 import type { ApiFields } from './api-fields.ts'
 import { SAFE_RANGE } from './api-fields.ts'
 import { ApiRefusal } from './api-errors.ts'
@@ -11,8 +8,6 @@ import type { ApiAnswer, ApiCall, ApiRoute } from './api-route.ts'
 import { findRawMember } from './raw-json.ts'
 
 const PATH = '/topics/:topic/schema'
-const LAST_RANGE = { min: 1, max: 100_000 }
-const LAST_DEFAULT = 1000
 
 /** The JSON Schema of a topic. */
 export const SCHEMA_ROUTES: readonly ApiRoute[] = [
@@ -65,13 +60,14 @@ function getSchema({ broker, params, query }: ApiCall): ApiAnswer {
     throw new ApiRefusal(404, 'NOT_FOUND', `Topic "${topic.name}" has no schema version ${wanted}: ${kept} are kept`)
   }
   if (found === undefined || (found.text === undefined && wanted === undefined)) throw noSchema(topic)
-  const { text, ...overview } = describeVersion(found)
   const rest = JSON.stringify({
-    versions: versions.map((version) => ({ ...describeVersion(version), text: undefined })),
+    versions: versions.map(describeVersion),
     ...declaredIn(broker, topic),
   })
   // The schema as it was written: JSON.parse would change what its numbers look like.
-  return { body: `{"topic":"${topic.name}",${inner(overview)},"schema":${text ?? 'null'},${rest.slice(1)}` }
+  return {
+    body: `{"topic":"${topic.name}",${inner(describeVersion(found))},"schema":${found.text ?? 'null'},${rest.slice(1)}`,
+  }
 }
 
 async function setSchema({ broker, params, bytes, body }: ApiCall): Promise<ApiAnswer> {
@@ -90,50 +86,19 @@ async function setSchema({ broker, params, bytes, body }: ApiCall): Promise<ApiA
 async function checkSchema({ broker, params, bytes, body }: ApiCall): Promise<ApiAnswer> {
   const fields = body(['schema', 'draft', 'last'])
   const topic = broker.topics.getExisting(params.topic)
-  const last = fields.optionalInteger('last', LAST_RANGE) ?? LAST_DEFAULT
-  const text = readSchema(fields, bytes)
-  const active = broker.schemas.get(topic.name)
-  const compiled = text === undefined ? active?.compiled : compileSchema(topic.name, { text, draft: readDraft(fields) })
-  if (compiled === undefined) {
-    return fields.missing('schema', `topic "${topic.name}" has none, so that one to try is needed`)
-  }
-  const { valid, invalid, isComplete, groups } = await broker.schemaTrials.run(topic, compiled, last)
-  const version = text === undefined ? active?.version : undefined
-  return {
-    body: {
-      topic: topic.name,
-      version: version ?? null,
-      checked: valid + invalid,
-      valid,
-      invalid,
-      complete: isComplete,
-      faults: groups,
-    },
-  }
+  const tried = await trySchema(broker, topic, {
+    last: fields.optionalInteger('last', TRIED_RECORDS),
+    text: readSchema(fields, bytes),
+    readDraft: () => readDraft(fields),
+  })
+  if (tried !== undefined) return { body: tried }
+  return fields.missing('schema', `topic "${topic.name}" has none, so that one to try is needed`)
 }
 
 /** As it was written, so that line and column in refusals count from where it begins. */
 function readSchema(fields: ApiFields, bytes: Buffer): string | undefined {
   const raw = fields.get('schema') === undefined ? undefined : findRawMember(bytes, 0, 'schema')
   return raw === undefined ? undefined : bytes.toString('utf8', raw.start, raw.end)
-}
-
-function readDraft(fields: ApiFields): Draft | undefined {
-  const text = fields.optionalText('draft')
-  const draft = text === undefined ? undefined : parseDraft(text)
-  if (text !== undefined && draft === undefined) throw fields.wrong('draft', `one of ${DRAFTS.join(', ')} is needed`)
-  return draft
-}
-
-function describeVersion({ version, mode, draft, setAtMs, text }: SchemaVersion) {
-  const bytes = text === undefined ? null : Buffer.byteLength(text)
-  return { version, mode, draft, setAt: setAtMs, bytes, text }
-}
-
-/** The file that sets it again at every start, if there is one. */
-function declaredIn(broker: Broker, { name }: Topic): { declaredIn?: string } {
-  const path = broker.schemas.declaredIn(name)
-  return path === undefined ? {} : { declaredIn: path }
 }
 
 /** The members of an object, without its braces. */

@@ -1,14 +1,8 @@
-import { compileSchema, SCHEMA_MODES } from '../../../broker/topic-schemas.ts'
-import type { SchemaVersion } from '../../../broker/topic-schemas.ts'
-import { DRAFTS, parseDraft } from '../../../schema/schema-document.ts'
-import type { Draft } from '../../../schema/schema-document.ts'
-import type { Operation, OperationContext } from '../context.ts'
-import type { Fields } from '../fields.ts'
-import type { SchemaVersionOverview } from '../wire.ts'
+import { declaredIn, describeVersion, readDraft, TRIED_RECORDS, trySchema } from '../../../broker/schema-answers.ts'
+import { SCHEMA_MODES } from '../../../broker/topic-schemas.ts'
+import type { Operation } from '../context.ts'
 
 const VERSION_RANGE = { min: 1, max: Number.MAX_SAFE_INTEGER }
-const LAST_RANGE = { min: 1, max: 100_000 }
-const LAST_DEFAULT = 1_000
 
 /** GET_SCHEMA: a schema of a topic, and the list of its versions. */
 export const getSchema: Operation<'GET_SCHEMA'> = ({ broker }, fields) => {
@@ -26,9 +20,9 @@ export const getSchema: Operation<'GET_SCHEMA'> = ({ broker }, fields) => {
     topic: topic.name,
     active: active?.version ?? null,
     ...(active !== undefined && { counts: { ...active.counts } }),
-    ...(version !== undefined && { version: { ...toOverview(version), schema: version.text ?? null } }),
-    versions: versions.map(toOverview),
-    ...declaredIn(broker, topic.name),
+    ...(version !== undefined && { version: { ...describeVersion(version), schema: version.text ?? null } }),
+    versions: versions.map(describeVersion),
+    ...declaredIn(broker, topic),
   }
 }
 
@@ -45,7 +39,7 @@ export const setSchema: Operation<'SET_SCHEMA'> = async ({ broker, logger, peer 
   if (isNew && !isTrial) {
     logger.info({ topic: topic.name, version, mode, peer }, 'a schema was set')
   }
-  return { ok: true, version, changed: isNew, ...declaredIn(broker, topic.name) }
+  return { ok: true, version, changed: isNew, ...declaredIn(broker, topic) }
 }
 
 /** UNSET_SCHEMA: the records of a topic are not checked any more. */
@@ -53,43 +47,17 @@ export const unsetSchema: Operation<'UNSET_SCHEMA'> = async ({ broker, logger, p
   const topic = broker.topics.getExisting(fields.text('topic'))
   const changed = await broker.schemas.unset(topic)
   if (changed) logger.info({ topic: topic.name, peer }, 'a schema was taken away')
-  return { ok: true, changed, ...declaredIn(broker, topic.name) }
+  return { ok: true, changed, ...declaredIn(broker, topic) }
 }
 
 /** CHECK_SCHEMA: what a schema says of the records that a topic has. Nothing is changed. */
 export const checkSchema: Operation<'CHECK_SCHEMA'> = async ({ broker }, fields) => {
   const topic = broker.topics.getExisting(fields.text('topic'))
-  const last = fields.optionalInteger('last', LAST_RANGE) ?? LAST_DEFAULT
-  const text = fields.optionalText('schema')
-  const active = broker.schemas.get(topic.name)
-  const compiled = text === undefined ? active?.compiled : compileSchema(topic.name, { text, draft: readDraft(fields) })
-  if (compiled === undefined) {
-    throw fields.wrong('schema', `topic "${topic.name}" has no schema, so that one to try is needed`)
-  }
-  const { valid, invalid, isComplete, groups } = await broker.schemaTrials.run(topic, compiled, last)
-  return {
-    topic: topic.name,
-    version: text === undefined ? (active?.version ?? null) : null,
-    checked: valid + invalid,
-    valid,
-    invalid,
-    complete: isComplete,
-    faults: groups,
-  }
-}
-
-function readDraft(fields: Fields): Draft | undefined {
-  const text = fields.optionalText('draft')
-  const draft = text === undefined ? undefined : parseDraft(text)
-  if (text !== undefined && draft === undefined) throw fields.wrong('draft', `one of ${DRAFTS.join(', ')} is needed`)
-  return draft
-}
-
-function toOverview({ version, mode, draft, setAtMs, text }: SchemaVersion): SchemaVersionOverview {
-  return { version, mode, draft, setAt: setAtMs, bytes: text === undefined ? null : Buffer.byteLength(text) }
-}
-
-function declaredIn(broker: OperationContext['broker'], topic: string): { declaredIn?: string } {
-  const path = broker.schemas.declaredIn(topic)
-  return path === undefined ? {} : { declaredIn: path }
+  const tried = await trySchema(broker, topic, {
+    last: fields.optionalInteger('last', TRIED_RECORDS),
+    text: fields.optionalText('schema'),
+    readDraft: () => readDraft(fields),
+  })
+  if (tried !== undefined) return tried
+  throw fields.wrong('schema', `topic "${topic.name}" has no schema, so that one to try is needed`)
 }
